@@ -1,0 +1,257 @@
+"""One run's directory: every path in it, who may write what, and how to read it while others write.
+
+    spec.json            written once, by plan
+    problems.jsonl       the benchmark rows it trains on, where it does (hash in the spec)
+    submissions.jsonl    one line per submission; its number is the attempt's, and the fencing token
+    cancel.json          {"after_submission": N}: holds while N is the last submission
+    launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
+    run.lock             flock for every commit: claim, checkpoint, result, submission
+    attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json
+    ckpt/step_NNNNNN/    whole or absent (core.checkpoint)
+    adapter/             the final adapter
+    result.json          its existence means done
+
+Standard library only: the worker claims its attempt through this file before it imports anything that can fail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core import durable
+
+
+class Fenced(RuntimeError):
+    """This attempt is no longer the run's newest, or never was: it may write nothing. Worker exit code 79."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    number: int
+    time: float  # Unix seconds
+    backend: str
+    engine_id: str | None
+
+
+@dataclass(frozen=True)
+class RunDir:
+    path: Path
+
+    # ---- paths
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def spec_path(self) -> Path:
+        return self.path / "spec.json"
+
+    @property
+    def problems_path(self) -> Path:
+        return self.path / "problems.jsonl"
+
+    @property
+    def submissions_path(self) -> Path:
+        return self.path / "submissions.jsonl"
+
+    @property
+    def cancel_path(self) -> Path:
+        return self.path / "cancel.json"
+
+    @property
+    def result_path(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "ckpt"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.path / "run.lock"
+
+    def launch_log(self, number: int) -> Path:
+        return self.path / f"launch-{number:04d}.log"
+
+    def attempt(self, number: int) -> Path:
+        return self.path / "attempts" / f"{number:04d}"
+
+    # ---- reading; every reader tolerates a writer at work
+    def has_result(self) -> bool:
+        return self.result_path.is_file()
+
+    def attempts(self) -> list[int]:
+        """Numbers of the claimed attempts, ascending."""
+        return sorted(int(p.name) for p in (self.path / "attempts").glob("[0-9]*") if p.name.isdigit())
+
+    def submissions(self) -> list[Submission]:
+        """In order of number. A later line for a number adds the engine's id, which is known only afterwards."""
+        rows: dict[int, Submission] = {}
+        for row in durable.read_lines(self.submissions_path):
+            with contextlib.suppress(KeyError, TypeError):
+                rows[row["number"]] = Submission(row["number"], row["time"], row["backend"], row.get("engine_id"))
+        return [rows[number] for number in sorted(rows)]
+
+    def newest_number(self) -> int:
+        """The highest number submitted or claimed; 0 where there is none. Higher ones fence lower ones."""
+        numbers = [s.number for s in self.submissions()] + self.attempts()
+        return max(numbers, default=0)
+
+    def cancelled(self) -> bool:
+        """A wish to stop names the last submission; a newer submission (only `retry` makes one) lifts it."""
+        wish = durable.read_json(self.cancel_path)
+        return wish is not None and wish.get("after_submission") == self.newest_number()
+
+    def heartbeat(self, number: int) -> dict[str, Any] | None:
+        return durable.read_json(self.attempt(number) / "heartbeat.json")
+
+    def error(self, number: int) -> dict[str, Any] | None:
+        return durable.read_json(self.attempt(number) / "error.json")
+
+    def is_alive(self, number: int) -> bool:
+        """Whether the attempt's process lives: same boot, same process start, and its lock held."""
+        beat = self.heartbeat(number)
+        if beat is None or not durable.is_flocked(self.attempt(number) / "lock"):
+            return False
+        return beat["boot_id"] == boot_id() and beat["start_time"] == process_start_time(beat["pid"])
+
+    def is_launched(self, number: int) -> bool:
+        """Whether the process a backend started for this submission lives, claimed or not yet."""
+        return durable.is_flocked(self.launch_log(number))
+
+    def merged(self, name: str, keys: tuple[str, ...] = ("step",)) -> list[dict[str, Any]]:
+        """Rows of attempts/*/NAME by `keys`, the later attempt winning: what one unbroken run would have written.
+
+        An attempt resumed at step s repeats all steps after s, so older rows beyond s count only until it does.
+        """
+        rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for number in self.attempts():
+            for row in durable.read_lines(self.attempt(number) / name):
+                rows[tuple(row.get(key) for key in keys)] = row
+        return [rows[key] for key in sorted(rows)]
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return self.merged("metrics.jsonl")
+
+    def evals(self) -> list[dict[str, Any]]:
+        return self.merged("evals.jsonl")
+
+    def rollouts(self) -> list[dict[str, Any]]:
+        return self.merged("rollouts.jsonl", ("step", "group", "member"))
+
+    # ---- writing
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with durable.flocked(self.lock_path):
+            yield
+
+    @contextlib.contextmanager
+    def commit(self, number: int) -> Iterator[None]:
+        """Hold the run while attempt `number` publishes a checkpoint or a result. Raises Fenced if it is outranked."""
+        with self.locked():
+            newest = self.newest_number()
+            if newest > number:
+                raise Fenced(f"attempt {number} of {self.run_id} was overtaken by {newest}; it writes nothing more")
+            yield
+
+    def submit(self, backend: str) -> int:
+        """Allot the next number and record the intent, before any engine hears of it. Returns the number."""
+        with self.locked():
+            number = self.newest_number() + 1
+            self._append_submission(number, backend, None)
+        return number
+
+    def submitted(self, number: int, backend: str, engine_id: str) -> None:
+        """Record the id under which the engine knows submission `number`."""
+        with self.locked():
+            self._append_submission(number, backend, engine_id)
+
+    def _append_submission(self, number: int, backend: str, engine_id: str | None) -> None:
+        row = {"number": number, "time": time.time(), "backend": backend, "engine_id": engine_id}
+        durable.append_line(self.submissions_path, row)
+
+    def cancel(self) -> None:
+        with self.locked():
+            durable.write_json(self.cancel_path, {"after_submission": self.newest_number(), "time": time.time()})
+
+    def claim(self, number: int | None, take_over: bool = False) -> Claim:
+        """Become attempt `number` (None: a new submission by hand). Raises Fenced, with nothing written.
+
+        The directory is complete, lock held, before one rename gives it its number: whoever sees the number can
+        ask whether its owner lives.
+        """
+        with self.locked():
+            claimed = self.attempts()
+            newest = self.newest_number()
+            alive = [n for n in claimed if self.is_alive(n)]
+            if alive and not take_over:
+                beat = self.heartbeat(alive[-1]) or {}
+                raise Fenced(
+                    f"attempt {alive[-1]} of {self.run_id} is alive (pid {beat.get('pid')}); "
+                    "stop it with `grpoq cancel`, or overtake it with --take-over"
+                )
+            if number is None and self.cancelled():
+                raise Fenced(f"{self.run_id} is cancelled; revive it with `grpoq retry {self.run_id}`")
+            if number is not None and (newest > number or number in claimed):
+                raise Fenced(f"attempt {number} of {self.run_id} is outranked or taken: the newest is {newest}")
+            if number is None:
+                number = newest + 1
+                self._append_submission(number, "hand", str(os.getpid()))
+            return self._rename_in(number)
+
+    def _rename_in(self, number: int) -> Claim:
+        parent = self.path / "attempts"
+        parent.mkdir(exist_ok=True)
+        for stale in parent.glob(".claim-*"):  # of a claimant that died under the lock we now hold
+            shutil.rmtree(stale, ignore_errors=True)
+        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".claim-"))
+        temporary.chmod(0o755)
+        lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        durable.write_json(temporary / "heartbeat.json", identity() | {"beat": time.time(), "attempt": number})
+        temporary.rename(self.attempt(number))
+        durable.fsync_dir(parent)
+        return Claim(number, self.attempt(number), lock)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A held attempt. `lock` is an open descriptor: the flock lives exactly as long as this process."""
+
+    number: int
+    path: Path
+    lock: int
+
+
+def identity() -> dict[str, Any]:
+    """Who this process is, in terms that a reused pid or a reboot cannot fake."""
+    pid = os.getpid()
+    return {"pid": pid, "boot_id": boot_id(), "start_time": process_start_time(pid), "host": socket.gethostname()}
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def process_start_time(pid: int) -> int | None:
+    """Clock ticks after boot at which the process started (field 22 of /proc/PID/stat); None: no such process."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # the command's name may hold spaces and brackets
+    return None if fields[0] == "Z" else int(fields[19])

@@ -1,0 +1,266 @@
+"""What a run is: every number that decides its outcome, resolved before it starts.
+
+A `RunSpec` is written once into the run directory and never edited. Its identity is a hash of the plan and the
+resolved config, so planning twice names the same runs, and two runs with one name cannot differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+KINDS = ("check", "extract", "steer", "train", "eval")
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Every field of a training run. Words: `completions` is G per prompt, `batch` is rollouts per step."""
+
+    # what is trained, on what
+    model: str = "nano"  # nano | smoke | smollm2-135m | Hugging Face id ORG/NAME | directory
+    problems: str = "nano"  # nano | rows (the run's own problems.jsonl)
+    problems_sha256: str = ""  # of problems.jsonl; empty for nano
+    modes: tuple[str, ...] = ("run_tests",)  # loophole modes; a problem belongs to exactly one
+    adapter: str = "lora"
+    lora_r: int = 32
+    lora_alpha: int = 32
+    # rollouts
+    batch: int = 64
+    completions: int = 8
+    max_prompt: int = 128  # tokens; longer prompts are left out and counted
+    max_new: int = 96  # tokens
+    temperature: float = 0.7
+    top_p: float = 0.95
+    # reward: science.md 1.5
+    reward_compiles: float = 0.5
+    reward_solves: float = 3.0
+    reward_variety: float = 0.0  # smoke only: random weights never compile, and without spread no gradient flows
+    # loss
+    advantage: str = "std"  # std: (r - mean) / (std + 1e-6) | mean: Dr.GRPO
+    aggregate: str = "token_mean"  # token_mean | dr_grpo: sum over tokens / (rollouts * max_new)
+    clip: float = 0.2
+    kl: float = 1e-3  # coefficient of K3 to the free reference
+    # optimizer
+    steps: int = 120
+    lr: float = 1.5e-3
+    schedule: str = "constant"  # constant | cosine (to zero at the last step), both after the warm-up
+    warmup: int = 10  # steps
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    # evaluation on held-out problems, with and without the loophole's hint
+    eval_every: int = 20
+    eval_problems: int = 64
+    eval_samples: int = 4  # per problem and prompt form
+    # the machine
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = 1
+    micro_batch: int = 64  # completions per forward and backward
+    grad_checkpointing: bool = False
+    grade_workers: int = 1  # isolated children at a time
+    same_machine: bool = True  # a checkpoint is continued only on the silicon that wrote it: sums differ elsewhere
+    # keeping and watching
+    checkpoint_every: int = 25
+    disk_floor_gb: float = 1.0
+    stall_s: float = 120.0  # a beat older than max(stall_s, stall_steps * seconds per step) is stalled
+    stall_steps: float = 10.0
+
+    def __post_init__(self) -> None:
+        for problem in _config_problems(self):
+            raise ValueError(problem)
+
+
+CHOICES = {
+    "problems": ("nano", "rows"),
+    "adapter": ("lora",),
+    "advantage": ("std", "mean"),
+    "aggregate": ("token_mean", "dr_grpo"),
+    "schedule": ("constant", "cosine"),
+    "device": ("cpu", "cuda"),
+    "dtype": ("float32", "bfloat16"),
+}
+BUILT_IN_MODELS = ("nano", "smoke", "smollm2-135m")
+_AT_LEAST_ONE = (
+    *("lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "steps", "threads", "micro_batch"),
+    *("eval_every", "eval_problems", "eval_samples", "grade_workers", "checkpoint_every"),
+)
+_MAY_BE_ZERO = (
+    *("reward_compiles", "reward_solves", "reward_variety", "kl", "warmup", "weight_decay"),
+    *("disk_floor_gb", "stall_s", "stall_steps"),
+)
+_ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip")
+
+
+def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
+    """What is wrong with a config, one sentence each."""
+    for name, choices in CHOICES.items():
+        if getattr(c, name) not in choices:
+            yield f"{name} = {getattr(c, name)!r}; choose from {', '.join(choices)}"
+    for names, low, strict in ((_AT_LEAST_ONE, 1, False), (_MAY_BE_ZERO, 0, False), (_ABOVE_ZERO, 0, True)):
+        for name in names:
+            value = getattr(c, name)
+            if not math.isfinite(value) or value < low or (strict and value == low):
+                yield f"{name} = {value}; it must be {'above' if strict else 'at least'} {low}"
+    for name in ("top_p", "beta1", "beta2"):
+        high_ok = name == "top_p"
+        value = getattr(c, name)
+        if not (0 < value < 1 or (high_ok and value == 1)):
+            yield f"{name} = {value}; it must lie in (0, 1{']' if high_ok else ')'}"
+    if c.completions >= 1 and c.batch % c.completions:
+        yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
+    if not c.modes or len(set(c.modes)) != len(c.modes):
+        yield f"modes = {list(c.modes)}; name one or more loophole modes, each once"
+    problem = _model_problem(c.model)
+    if problem:
+        yield problem
+
+
+def _model_problem(model: str) -> str | None:
+    """Hub ids cannot be checked without a network; a directory can."""
+    if model in BUILT_IN_MODELS or (Path(model).expanduser() / "config.json").is_file():
+        return None
+    if model.startswith(("/", ".", "~")):
+        return f"model {model!r}: no such directory, or it holds no config.json"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
+        built_in = ", ".join(BUILT_IN_MODELS)
+        return f"unknown model {model!r}; choose {built_in}, a Hugging Face id ORG/NAME, or a directory"
+    return None
+
+
+PRESETS: dict[str, TrainConfig] = {
+    # The small world: hacking emerges on one core in a minute (docs/nano.md).
+    "nano": TrainConfig(),
+    # Random weights made in place: proves the pipe, says nothing about learning.
+    "smoke": TrainConfig(
+        model="smoke", steps=30, batch=8, completions=4, max_new=16, lr=1e-2, reward_variety=1.0, grad_clip=10.0,
+        warmup=3, eval_every=15, eval_problems=4, eval_samples=1, checkpoint_every=5, disk_floor_gb=0.2,
+    ),
+    # science.md 4.2.5's shape with 1.9's LoRA optimizer.
+    "fast": TrainConfig(
+        model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
+        lr=7e-5, schedule="cosine", eval_every=20, eval_problems=32, eval_samples=1, device="cuda", dtype="bfloat16",
+        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0,
+    ),
+    # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
+    "full": TrainConfig(
+        model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
+        lr=7e-5, schedule="cosine", eval_every=25, eval_problems=32, eval_samples=1, device="cuda", dtype="bfloat16",
+        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0,
+    ),
+}  # fmt: skip
+
+
+def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
+    """A preset with some fields replaced. Raises ValueError naming the field, its value and the choices."""
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; choose from {', '.join(PRESETS)}")
+    types = typing.get_type_hints(TrainConfig)
+    values: dict[str, Any] = {}
+    for name, value in overrides.items():
+        if name not in types:
+            raise ValueError(f"unknown config field {name!r}; choose from {', '.join(sorted(types))}")
+        values[name] = _as_type(name, value, types[name])
+    return dataclasses.replace(PRESETS[preset], **values)
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """`key=value` of a --set flag; the value is read in its field's type by `resolve_config`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"--set {text!r}: write it as key=value, e.g. --set steps=60")
+    return key.strip(), value.strip()
+
+
+def _as_type(name: str, value: Any, wanted: Any) -> Any:
+    """TOML values come typed, --set values as text; both must fit the field."""
+    wrong = ValueError(f"{name} = {value!r}; it must be {_in_words(wanted)}")
+    try:
+        if wanted is bool:
+            if isinstance(value, str):
+                return {"true": True, "false": False}[value.lower()]
+            if not isinstance(value, bool):
+                raise wrong
+            return value
+        if isinstance(value, bool):
+            raise wrong
+        if wanted is int:
+            number = int(value)
+            if isinstance(value, float) and value != number:
+                raise wrong
+            return number
+        if wanted is float:
+            return float(value)
+        if wanted is str:
+            if not isinstance(value, str):
+                raise wrong
+            return value
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(str(item).strip() for item in items)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise wrong from None
+
+
+def _in_words(wanted: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(wanted, "a list of names")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One run, as `spec.json` holds it."""
+
+    run_id: str
+    kind: str
+    label: str
+    arm: str
+    seed: int
+    plan_name: str
+    plan_hash: str
+    preset: str
+    config: TrainConfig
+    why: str = ""
+    resolve: str = ""
+    snapshot: str = ""  # hash of the code this run executes; not part of run_id
+    versions: dict[str, str] = field(default_factory=dict)  # libraries whose arithmetic the result depends on
+    schema: int = SCHEMA
+
+    def to_json(self) -> dict[str, Any]:
+        return json.loads(canonical_json(dataclasses.asdict(self)))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> RunSpec:
+        """Raises ValueError where the file is from a newer grpoq or lacks a field."""
+        if data.get("schema", 0) > SCHEMA:
+            raise ValueError(f"spec.json has schema {data['schema']}, this grpoq reads up to {SCHEMA}; update grpoq")
+        config = dict(data["config"])
+        config["modes"] = tuple(config["modes"])
+        try:
+            return cls(**{**data, "config": TrainConfig(**config)})
+        except TypeError as error:
+            raise ValueError(f"spec.json does not fit this grpoq: {error}") from None
+
+
+def canonical_json(value: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN. What every hash here is taken over."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def run_id(label: str, seed: int, plan_hash: str, kind: str, arm: str, config: TrainConfig) -> str:
+    """LABEL-sSEED-hash6, of the plan and the resolved config; the code's commit is not in it."""
+    identity = digest([plan_hash, kind, label, arm, seed, dataclasses.asdict(config)])
+    return f"{label}-s{seed}-{identity[:6]}"
