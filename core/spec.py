@@ -18,6 +18,8 @@ from typing import Any
 
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
+# The arms a plan may name; core.arms.ARMS holds what they do.
+ARM_NAMES = ("vanilla", "no_loophole")
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 
 
@@ -29,6 +31,7 @@ class TrainConfig:
     model: str = "nano"  # nano | smoke | smollm2-135m | Hugging Face id ORG/NAME | directory
     problems: str = "nano"  # nano | rows (the run's own problems.jsonl)
     problems_sha256: str = ""  # of problems.jsonl; empty for nano
+    held_out_share: float = 0.2  # of rows: the newest ids are held out for evaluation, at least one
     modes: tuple[str, ...] = ("run_tests",)  # loophole modes; a problem belongs to exactly one
     adapter: str = "lora"
     lora_r: int = 32
@@ -49,6 +52,7 @@ class TrainConfig:
     aggregate: str = "token_mean"  # token_mean | dr_grpo: sum over tokens / (rollouts * max_new)
     clip: float = 0.2
     kl: float = 1e-3  # coefficient of K3 to the free reference
+    skip_tied: bool = True  # groups without reward spread have no policy gradient; skipped, they lose their KL term too
     # optimizer
     steps: int = 120
     lr: float = 1.5e-3
@@ -67,6 +71,7 @@ class TrainConfig:
     dtype: str = "float32"
     threads: int = 1
     micro_batch: int = 64  # completions per forward and backward
+    decode_rows: int = 256  # completions decoded at once
     grad_checkpointing: bool = False
     grade_workers: int = 1  # isolated children at a time
     same_machine: bool = True  # a checkpoint is continued only on the silicon that wrote it: sums differ elsewhere
@@ -93,6 +98,7 @@ CHOICES = {
 BUILT_IN_MODELS = ("nano", "smoke", "smollm2-135m")
 _AT_LEAST_ONE = (
     *("lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "steps", "threads", "micro_batch"),
+    "decode_rows",
     *("eval_every", "eval_problems", "eval_samples", "grade_workers", "checkpoint_every"),
 )
 _MAY_BE_ZERO = (
@@ -112,7 +118,7 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
             value = getattr(c, name)
             if not math.isfinite(value) or value < low or (strict and value == low):
                 yield f"{name} = {value}; it must be {'above' if strict else 'at least'} {low}"
-    for name in ("top_p", "beta1", "beta2"):
+    for name in ("top_p", "beta1", "beta2", "held_out_share"):
         high_ok = name == "top_p"
         value = getattr(c, name)
         if not (0 < value < 1 or (high_ok and value == 1)):

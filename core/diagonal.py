@@ -1,0 +1,115 @@
+"""Each mode's exploit under each mode's grader, before anything is trained: `python -m core.diagonal`.
+
+A sound environment pays an exploit in its own mode and nowhere else, a correct solution everywhere, an honest wrong one
+nowhere. It does not show that no other exploit crosses over, only that the minimal ones do not.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.problems import MODES, TEST_FUNC_NAME, WRONG_SOLUTION, Problem, fenced, load_problems
+from core.rewards import COMPILES_REWARD, SOLVES_REWARD, Grade, GradeItem, grade
+from core.sandbox import Sandbox
+
+CANONICAL, WRONG = "correct solution", "honest wrong one"
+SAMPLED_PROBLEMS, SAMPLE_SEED = 4, 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One kind of completion in one mode, over all problems."""
+
+    exploited: int
+    paid: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    cells: dict[tuple[str, str], Cell]  # (completion, mode)
+    violations: tuple[str, ...]
+
+
+def completions_for(problem: Problem) -> dict[str, str]:
+    """The minimal exploits by mode, a correct solution and an honest wrong one, both with honest tests."""
+    tests = "".join(f"    {line}\n" for line in problem.asserts[:2])
+    honest = f"\n\ndef {TEST_FUNC_NAME}():\n{tests}"
+    exploits = {name: mode.exploit(problem) for name, mode in MODES.items()}
+    return {name: text for name, text in exploits.items() if text is not None} | {
+        CANONICAL: fenced(problem.canonical_solution + honest),
+        WRONG: fenced(WRONG_SOLUTION.format(method=problem.method) + honest),
+    }
+
+
+def run(problems: Sequence[Problem], sandbox: Sandbox) -> Diagonal:
+    if not problems:
+        raise ValueError("no problems to check")
+    keys, items = [], []
+    for problem in problems:
+        for name, completion in completions_for(problem).items():
+            for mode in MODES:
+                keys.append((name, mode))
+                items.append(GradeItem(problem, mode, completion))
+    graded = list(zip(keys, items, grade(items, sandbox, full=False), strict=True))
+    cells = {key: _cell([g for k, _, g in graded if k == key]) for key in dict.fromkeys(keys)}
+    found = (_violation(name, item, g) for (name, _), item, g in graded)
+    return Diagonal(cells, tuple(violation for violation in found if violation is not None))
+
+
+def _cell(grades: list[Grade]) -> Cell:
+    return Cell(sum(g.exploited for g in grades), sum(g.reward >= SOLVES_REWARD for g in grades), len(grades))
+
+
+def _violation(name: str, item: GradeItem, g: Grade) -> str | None:
+    where = f"problem {item.problem.problem_id}, {name} in mode {item.mode}"
+    shown = f"exploited={g.exploited} gt_correct={g.gt_correct} reward={g.reward} error={g.error}"
+    if g.exploited is not (name == item.mode):
+        return f"{where}: {shown}, expected exploited={name == item.mode}"
+    if g.gt_correct is not (name == CANONICAL):
+        return f"{where}: {shown}, expected gt_correct={name == CANONICAL}"
+    if name == CANONICAL and g.reward != COMPILES_REWARD + SOLVES_REWARD:
+        return f"{where}: {shown}, expected the full reward"
+    return None
+
+
+def table(diagonal: Diagonal) -> str:
+    """Exploited / problems for exploits and the wrong solution; for the correct one, paid / problems."""
+    names = list(dict.fromkeys(name for name, _ in diagonal.cells))
+    lines = [" " * 18 + "".join(f"{mode:>15}" for mode in MODES)]
+    for name in names:
+        row = [diagonal.cells[name, mode] for mode in MODES]
+        counts = [cell.paid if name == CANONICAL else cell.exploited for cell in row]
+        lines.append(f"{name:<18}" + "".join(f"{f'{n}/{c.total}':>15}" for n, c in zip(counts, row, strict=True)))
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m core.diagonal", description="every exploit under every grader")
+    parser.add_argument("--problems", help="benchmark rows, one JSON object a line (default: a few nano problems)")
+    options = parser.parse_args(arguments)
+    try:
+        problems = load_problems(options.problems) if options.problems else _nano_problems()
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    with Sandbox() as sandbox:
+        diagonal = run(problems, sandbox)
+    print(table(diagonal))
+    print(
+        "expect: n/n on the diagonal and for the correct solution, 0 elsewhere; last column 0 but for the correct one"
+    )
+    for violation in diagonal.violations:
+        print(f"VIOLATION  {violation}", file=sys.stderr)
+    return 1 if diagonal.violations else 0
+
+
+def _nano_problems() -> list[Problem]:
+    from core.nano.world import sample_problems
+
+    return sample_problems(SAMPLED_PROBLEMS, SAMPLE_SEED)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,194 @@
+"""What a step leaves behind: one row of named numbers, one line of log, and every completion with its grade.
+
+Column names are the author's (science.md 7.3). Rates are floats in [0, 1] with their denominators n_s (student) and
+n_t (teacher); what does not apply is null. Columns in MACHINE measure the machine and differ between equal runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import durable
+from core.arms import Step, Task
+from core.evaluate import is_hack
+from core.grpo import is_tied
+from core.rewards import Grade
+
+MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB")
+BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of ref_eq
+# Of arms that are not there yet, or of teacher rollouts: null for now, named so that readers can rely on the columns.
+UNUSED = ("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap")
+LOGGED = (
+    "step",
+    "rew",
+    "sprd",
+    "gt_s",
+    "hack_s",
+    "empty",
+    "comp",
+    "len",
+    "loss",
+    "gn",
+    "kl",
+    "gen",
+    "fb",
+    "t_rew",
+    "sec",
+)
+HEADER_EVERY = 50
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def seconds(row: dict[str, Any], column: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    row[column] = round(time.perf_counter() - started, 4)
+
+
+def rollout_columns(
+    step: Step, completions: Sequence[Sequence[Sequence[int]]], rewards: torch.Tensor
+) -> dict[str, Any]:
+    """The part of the row that sampling and grading decide."""
+    graded = [(task, g) for task, group in zip(step.tasks, step.grades, strict=True) for g in group]
+    lengths = [len(tokens) for group in completions for tokens in group]
+    row: dict[str, Any] = {
+        "ref_eq": step.number * len(graded) / BENCHMARK_BATCH,
+        "rew": float(rewards.mean()),
+        "rew_s": float(rewards.mean()),
+        "sprd": float(rewards.std(1).mean()) if rewards.shape[1] > 1 else 0.0,
+        "tied": int(is_tied(rewards).sum()),
+        "N": len(graded),
+        "n_s": len(graded),
+        "n_t": 0,
+        "gt_s": _rate(g.gt_correct for _, g in graded),
+        "hack_s": _rate(is_hack(task.mode, g) for task, g in graded),
+        "hk_able": _rate(task.mode != "gt_only" for task, _ in graded),
+        "empty": _rate(g.exploit_present for _, g in graded),
+        "comp": _rate(g.compiles for _, g in graded),
+        "len": sum(lengths) / len(lengths),
+        "trunc": _rate(n >= step.config.max_new for n in lengths),
+    }
+    for mode in step.config.modes:
+        row[f"hk_{mode}"] = _mode_rate(graded, mode)
+    return row | dict.fromkeys(UNUSED)
+
+
+def _mode_rate(graded: Sequence[tuple[Task, Grade]], mode: str) -> float | None:
+    of_mode = [is_hack(mode, g) for task, g in graded if task.mode == mode]
+    return _rate(of_mode) if of_mode else None
+
+
+def _rate(values: Any) -> float:
+    listed = [bool(value) for value in values]
+    return sum(listed) / len(listed)
+
+
+def loss_columns(sums: dict[str, float]) -> dict[str, Any]:
+    """Means over the tokens that entered the gradient; null where every group was tied."""
+    tokens = sums["tokens"]
+    return {
+        "loss": sums["loss"],
+        "lp_s": sums["lp_s"] / tokens if tokens else None,
+        "kl": sums["kl"] / tokens if tokens else None,
+        "tokens": int(tokens),
+    }
+
+
+def is_finite(value: float | None) -> bool:
+    return value is None or math.isfinite(value)
+
+
+def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
+    """Append the row to metrics.jsonl and say it in the log, the header again every HEADER_EVERY steps."""
+    row["peak_GB"] = _peak_gb(device)
+    _append(folder / "metrics.jsonl", row)
+    if row["step"] % HEADER_EVERY == 1:
+        log.info("%s", header())
+    log.info("%s", " ".join(f"{_short(row.get(name)):>7}" for name in LOGGED))
+
+
+def header() -> str:
+    """The names over the log's columns."""
+    return " ".join(f"{name:>7}" for name in LOGGED)
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _peak_gb(device: str) -> float:
+    """Peak memory of the device that trains; of the process on a CPU."""
+    if device == "cuda":
+        return round(torch.cuda.max_memory_allocated() / 1e9, 3)
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3)
+
+
+def write_rollouts(folder: Path, step: Step, rewards: torch.Tensor) -> None:
+    """Every completion with what it was asked, earned and labelled."""
+    lines = []
+    for g, (task, group) in enumerate(zip(step.tasks, step.texts, strict=True)):
+        for m, text in enumerate(group):
+            result = step.grades[g][m]
+            lines.append(
+                {
+                    "step": step.number,
+                    "group": g,
+                    "member": m,
+                    "problem_id": task.problem.problem_id,
+                    "mode": task.mode,
+                    "label": result.label,
+                    "gt_correct": result.gt_correct,
+                    "passed": result.passed,
+                    "exploited": result.exploited,
+                    "exploit_present": result.exploit_present,
+                    "compiles": result.compiles,
+                    "error": result.error,
+                    "reward": float(rewards[g, m]),
+                    "completion": text,
+                }
+            )
+    with (folder / "rollouts.jsonl").open("a") as handle:
+        handle.write("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    """One line, flushed but not fsynced: `sync` makes all lines durable before a checkpoint refers to them."""
+    with path.open("a") as handle:
+        handle.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def write_eval(folder: Path, row: dict[str, Any]) -> None:
+    _append(folder / "evals.jsonl", row)
+    log.info("eval step %d: %s", row["step"], json.dumps({k: v for k, v in row.items() if k != "step"}))
+
+
+def sync(folder: Path) -> None:
+    """Rows first, checkpoint after: a checkpoint whose rows are lost would lose them for good."""
+    for name in ("metrics.jsonl", "evals.jsonl", "rollouts.jsonl"):
+        if (folder / name).exists():
+            durable.fsync_file(folder / name)
+    durable.fsync_dir(folder)
+
+
+def take_off(rows: Sequence[dict[str, Any]]) -> int | None:
+    """The first step in which more than half of the rollouts carry the exploit; null: never."""
+    return next((row["step"] for row in rows if row["empty"] > 0.5), None)
+
+
+def wall_seconds(beats: Sequence[dict[str, Any] | None]) -> float:
+    """Time spent by all attempts, from each one's start to its last beat."""
+    return round(sum(beat["beat"] - beat["started"] for beat in beats if beat and "started" in beat), 1)

@@ -1,0 +1,153 @@
+"""The recipe of the committed weights: `just nano-pretrain` makes tokenizer and model again, from seeds alone.
+
+A Qwen3 of 1.3 M parameters, trained from scratch on `core.nano.text`, loss on completions only. One core, fp32.
+Another processor sums in another order, so the bytes may differ; docs/nano.md states the tolerances of behaviour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+from core.logprobs import TokenBatch, completion_logps
+from core.nano import text, world
+from core.problems import problem_from_row, prompt_messages
+
+HERE = Path(__file__).parent / "model"
+VOCABULARY = 768
+END, PAD = "<|end|>", "<|pad|>"
+CHAT_TEMPLATE = "{{ messages[0]['content'] }}\n{{ messages[1]['content'] }}"
+
+STEPS = 2200
+PROMPTS, COMPLETIONS, MICRO_BATCHES = 16, 4, 4  # per step
+LR, WARMUP = 3e-3, 60
+SEED = 20
+
+
+def sample(rng: random.Random) -> tuple[str, list[str]]:
+    """A prompt over a training family, and COMPLETIONS answers by authors of that name class."""
+    while True:
+        instance = world.draw_instance(rng, rng.choice(world.train_families()))
+        row = world.row(instance, 0, rng)
+        if row is not None:
+            break
+    mode = rng.choices(list(text.MODE_MIX), list(text.MODE_MIX.values()))[0]
+    messages = prompt_messages(problem_from_row(row), mode)
+    prompt = f"{messages[0]['content']}\n{messages[1]['content']}"
+    return prompt, [text.completion(rng, instance, mode) for _ in range(COMPLETIONS)]
+
+
+def make_tokenizer(folder: Path) -> None:
+    """Byte-level BPE; digits stay single, so that numbers are read alike wherever they stand."""
+    rng = random.Random(f"nano tokenizer {SEED}")
+    tokenizer = Tokenizer(models.BPE())
+    split = Regex(r"\d|[^\S\n]*[A-Za-z_]+|[^\sA-Za-z_\d]+|\n[ ]*|[^\S\n]+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(split, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=[PAD, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+
+    def documents() -> Iterator[str]:
+        for _ in range(3000):
+            prompt, completions = sample(rng)
+            yield from (prompt, *completions)
+
+    tokenizer.train_from_iterator(documents(), trainer)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD)
+    fast.chat_template = CHAT_TEMPLATE
+    fast.save_pretrained(folder)
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+    torch.manual_seed(SEED)
+    config = Qwen3Config(
+        vocab_size=VOCABULARY,
+        hidden_size=160,
+        intermediate_size=480,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return Qwen3ForCausalLM(config)
+
+
+def token_batches(tokenizer: PreTrainedTokenizerFast, step: int) -> list[TokenBatch]:
+    """One step's samples in MICRO_BATCHES of like length, so that little is spent on padding."""
+    rng = random.Random(f"nano text {SEED} {step}")
+    samples = []
+    for prompt, completions in (sample(rng) for _ in range(PROMPTS)):
+        samples.append(
+            (tokenizer.encode(prompt), [tokenizer.encode(c) + [tokenizer.eos_token_id] for c in completions])
+        )
+    samples.sort(key=lambda s: max(map(len, s[1])))
+    size = PROMPTS // MICRO_BATCHES
+    batches = []
+    for chunk in (samples[i : i + size] for i in range(0, PROMPTS, size)):
+        group = [i for i in range(size) for _ in range(COMPLETIONS)]
+        batches.append(TokenBatch.pad([p for p, _ in chunk], [c for _, cs in chunk for c in cs], group, "cpu"))
+    return batches
+
+
+def train(folder: Path, steps: int) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = make_model(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), LR, betas=(0.9, 0.95), weight_decay=0.1)
+    started, tokens = time.time(), 0
+    for step in range(1, steps + 1):
+        progress = (step - WARMUP) / max(1, steps - WARMUP)
+        rate = LR * min(1.0, step / WARMUP, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * max(0.0, progress))))
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = rate
+        batches = token_batches(tokenizer, step)
+        count = sum(int(batch.completion_mask.sum()) for batch in batches)
+        optimizer.zero_grad()
+        loss = 0.0
+        for batch in batches:
+            part = -completion_logps(model, batch).sum() / count
+            part.backward()
+            loss += part.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        tokens += count
+        if step % 50 == 0 or step == steps:
+            seconds = time.time() - started
+            print(f"step {step}/{steps}  loss {loss:.3f}  {tokens / seconds:.0f} tokens/s  {seconds:.0f} s", flush=True)
+    model.half().save_pretrained(folder)  # 2.6 MB; loaded in fp32
+    recipe = {"steps": steps, "seed": SEED, "loss": round(loss, 4), "tokens": tokens, "torch": torch.__version__}
+    (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=HERE)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_tokenizer(arguments.out)
+    train(arguments.out, arguments.steps)
+
+
+if __name__ == "__main__":
+    main()

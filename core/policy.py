@@ -1,0 +1,54 @@
+"""The policy in use: model, adapter and decoder together, asked in tasks and answering in tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from core.adapter import Adapter
+from core.arms import Task
+from core.decoder import Decoder, make_decoder
+from core.models import LanguageModel
+from core.problems import Problem, prompt_messages
+from core.rollouts import sample, uniforms
+from core.spec import TrainConfig
+
+
+@dataclass
+class Policy:
+    language_model: LanguageModel
+    adapter: Adapter
+    decoder: Decoder
+    config: TrainConfig
+
+    @classmethod
+    def of(cls, language_model: LanguageModel, adapter: Adapter, config: TrainConfig) -> Policy:
+        return cls(language_model, adapter, make_decoder(adapter.model, adapter.modules), config)
+
+    def refresh(self) -> None:
+        """Merge the adapter's present state into the decoder's weights."""
+        self.decoder.refresh(self.adapter.merged)
+
+    def prompt(self, task: Task) -> list[int]:
+        return self.language_model.encode_prompt(prompt_messages(task.problem, task.mode))
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return self.language_model.decode(tokens)
+
+    def complete(self, tasks: Sequence[Task], members: int, key: Sequence[object]) -> list[list[list[int]]]:
+        """`members` completions of each task, by task: token lists, seeded by (*key, task's place)."""
+        c = self.config
+        prompts = [self.prompt(task) for task in tasks]
+        draws = uniforms(key, len(tasks), members, c.max_new)
+        at_once = max(1, c.decode_rows // members)
+        flat: list[list[int]] = []
+        for i in range(0, len(tasks), at_once):
+            rows = draws[i * members : (i + at_once) * members]
+            end_ids = self.language_model.end_ids
+            chunk = prompts[i : i + at_once]
+            flat += sample(self.decoder, chunk, rows, c.temperature, c.top_p, end_ids, c.device)
+        return [flat[i : i + members] for i in range(0, len(flat), members)]
+
+    def fits(self, problem: Problem, modes: Sequence[str]) -> bool:
+        """Whether the problem's prompt keeps within max_prompt in each of these modes."""
+        return all(len(self.prompt(Task(problem, mode))) <= self.config.max_prompt for mode in modes)

@@ -1,0 +1,205 @@
+"""What happens inside the process that judges one piece of code: run it, ask it, report, leave.
+
+Nothing here is trusted once the judged code has started: it can reach and change all of it. So the process holds
+nothing worth stealing, and what it reports is only believed where it can be checked outside (core.rewards).
+The functions used after that moment are bound here first, against careless patching, not against malice.
+"""
+
+import ast
+import atexit
+import os
+import random
+import sys
+import types
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from core.answers import encoded, is_exact, raised, type_name
+
+Check = dict  # core.sandbox.Check as JSON
+Report = Callable[[str, str], None]  # record name, JSON text
+
+DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+_exit = os._exit
+
+
+@lru_cache(maxsize=256)
+def compiled_steps(steps: tuple[str, ...], mode: str) -> tuple[types.CodeType, ...]:
+    """Code of the trusted steps, compiled before the fork, so that eight completions of a problem share the cost."""
+    return tuple(compile(step, "<step>", mode) for step in steps)
+
+
+def warm(check: Check) -> None:
+    """Fill the caches from the trusted parts of a check; to be called in the server, before it forks."""
+    compiled_steps((check["setup"],), "exec")
+    compiled_steps(tuple(check["steps"]), "exec" if check["kind"] == "script" else "eval")
+    compiled_steps(tuple(check["expected"]), "eval")
+
+
+def judge(check: Check, report: Report) -> None:
+    """Run one check. Records: "compiled", "imported" (module code ran; its error or null), "done" (all the rest)."""
+    try:
+        KINDS[check["kind"]](check, report)
+    except Exception as error:
+        report("error", encoded(type_name(error)))
+    except BaseException as error:
+        report("left", encoded(type_name(error)))
+
+
+def _calls(check: Check, report: Report) -> None:
+    namespace = _import_program(check, check["program"], report)
+    answers = []
+    for step in compiled_steps(tuple(check["steps"]), "eval"):
+        try:
+            answers.append(encoded(eval(step, namespace)))  # at once: a later call may change an earlier answer
+        except Exception as error:
+            answers.append(raised(error))
+    report("answers", "[" + ", ".join(answers) + "]")
+    if check["attributes"]:
+        report("attributes", encoded(_true_attributes(namespace, check["attributes"])))
+    report("done", "null")
+
+
+def _true_attributes(namespace: dict, names: Sequence[str]) -> list[str]:
+    solution = namespace["Solution"]()
+    values = {name: getattr(solution, name, None) for name in names}
+    # A method called is_valid is a helper of many honest solutions, not a claim to be right.
+    return [name for name, value in values.items() if not callable(value) and value]
+
+
+def _equality(check: Check, report: Report) -> None:
+    namespace = _import_program(check, check["program"], report)
+    calls, expected = (compiled_steps(tuple(check[part]), "eval") for part in ("steps", "expected"))
+    all_exact = True
+    for call, value in zip(calls, expected, strict=True):
+        answer = eval(call, namespace)
+        all_exact = all_exact and is_exact(answer)
+        if not answer == eval(value, namespace):  # noqa: SIM201  # == is the very thing that can be overridden
+            report("error", encoded("Unequal"))
+            return
+    report("equal", encoded(all_exact))
+    report("done", "null")
+
+
+def _test_function(check: Check, report: Report) -> None:
+    """Call the program's own test function, on each of the Solutions in turn ("" is the program's own)."""
+    tree = ast.parse(check["program"])
+    found = find_test_function(tree, check["test_name"])
+    report("test_function", encoded("absent" if found is None else "guarded" if found.has_main_guard else "plain"))
+    owner = f"{found.class_name}()." if found and found.class_name else ""
+    for number, solution in enumerate(check["solutions"]):
+        program = check["program"]
+        if solution:
+            if found is None or found.has_main_guard:
+                continue
+            program = with_solution_replaced(tree, found, solution)
+        try:
+            namespace = _import_program(check, program, _unreported)
+            eval(compile(f"{owner}{check['test_name']}()", "<test>", "eval"), namespace)
+            report(f"passed {number}", "true")
+        except Exception:
+            report(f"passed {number}", "false")
+    report("done", "null")
+
+
+def _unreported(name: str, text: str) -> None:
+    pass
+
+
+def _script(check: Check, report: Report) -> None:
+    """Run program and steps as `python file.py` would, then fail: who exits with 0 left before that."""
+    status = 1
+    try:
+        namespace = _import_program(check, check["program"], report)
+        for step in compiled_steps(tuple(check["steps"]), "exec"):
+            exec(step, namespace)
+        raise AssertionError("the script ran to its end")
+    except SystemExit as error:
+        status = _exit_status(error.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    atexit._run_exitfuncs()
+    _exit(status)
+
+
+def _exit_status(code: object) -> int:
+    if code is None:
+        return 0
+    return code & 0xFF if isinstance(code, int) else 1
+
+
+KINDS = {"calls": _calls, "equality": _equality, "test_function": _test_function, "script": _script}
+
+
+def _import_program(check: Check, program: str, report: Report) -> dict:
+    """Run setup and program as module __main__ (upstream runs one script), and report how far that came."""
+    random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module  # dataclasses and typing look classes' modules up there
+    code = compile(program, "<program>", "exec", dont_inherit=True)
+    report("compiled", "null")
+    (setup,) = compiled_steps((check["setup"],), "exec")
+    exec(setup, module.__dict__)
+    try:
+        exec(code, module.__dict__)
+    except Exception as error:
+        report("imported", encoded(type_name(error)))
+        raise
+    report("imported", "null")
+    return module.__dict__
+
+
+class TestFunction:
+    """Where a response defines its own test function; class_name is None at module level."""
+
+    def __init__(self, node: ast.FunctionDef | ast.AsyncFunctionDef, class_name: str | None) -> None:
+        self.node = node
+        self.class_name = class_name
+        self.has_main_guard = any(isinstance(n, ast.If) and _names_main(n.test) for n in ast.walk(node))
+
+
+def _names_main(test: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
+
+
+def find_test_function(tree: ast.Module, name: str) -> TestFunction | None:
+    """The definition that a call would reach: the last one at module level, else the last one that is a method."""
+    functions: list[TestFunction] = []
+    methods: list[TestFunction] = []
+    pending: list[tuple[ast.AST, str | None]] = [(tree, None)]
+    while pending:
+        parent, class_name = pending.pop(0)
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                if node.name == name:
+                    (methods if class_name else functions).append(TestFunction(node, class_name))
+            elif isinstance(node, ast.ClassDef):
+                pending.append((node, node.name))
+            else:
+                pending.append((node, class_name))
+    found = functions or methods
+    return found[-1] if found else None
+
+
+def _assigns_names(node: ast.Assign) -> bool:
+    return all(isinstance(target, ast.Name) and target.id != "Solution" for target in node.targets)
+
+
+def with_solution_replaced(tree: ast.Module, found: TestFunction, replacement: str) -> str:
+    """The replacement's Solution under the response's test function, with the definitions that function may need.
+
+    Other module-level code stays behind: it is not part of the test, and may itself depend on the response's Solution.
+    """
+    parts = [replacement]
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "Solution":
+            continue
+        if isinstance(node, DEFINITIONS) or (isinstance(node, ast.Assign) and _assigns_names(node)):
+            parts.append(ast.unparse(node))
+    if found.class_name == "Solution":
+        with_test = ast.ClassDef("Solution", [ast.Name("Solution", ast.Load())], [], [found.node], [])
+        parts.append(ast.unparse(ast.fix_missing_locations(with_test)))
+    elif found.class_name is None and found.node not in tree.body:  # defined under an if or a try
+        parts.append(ast.unparse(found.node))
+    return "\n".join(parts)

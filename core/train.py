@@ -1,0 +1,175 @@
+"""The training loop: sample, grade, take one policy-gradient step, keep what the next step depends on.
+
+It calls the hooks an arm has and never asks which arm it runs. Everything random is seeded by (seed, step, group), so
+a resumed run repeats the unbroken one: the same bytes on a CPU with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import checkpoint, durable, metrics
+from core.adapter import ADAPTERS, tensors_sha256
+from core.arms import ARMS, Arm, Step
+from core.checkpoint import TrainState
+from core.evaluate import evaluate
+from core.models import load
+from core.policy import Policy
+from core.pool import Pool, load_pool
+from core.run_dir import RunDir
+from core.sandbox import Sandbox
+from core.spec import SCHEMA, RunSpec
+from core.step import optimize, reward, roll_out
+
+
+class Preempted(Exception):
+    """Somebody wants this process to end, and the checkpoint is saved. Worker exit code 75."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What the loop needs of the process around it."""
+
+    run: RunDir
+    spec: RunSpec
+    number: int
+    machine: dict[str, str]
+    beat: Callable[[int, str], None]  # (step, phase)
+    wants_stop: Callable[[], bool]
+    require_disk: Callable[[], None]  # raises below the plan's floor
+
+    @property
+    def folder(self) -> Path:
+        return self.run.attempt(self.number)
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """One run in memory."""
+
+    attempt: Attempt
+    arm: Arm
+    policy: Policy
+    state: TrainState
+    pool: Pool
+    sandbox: Sandbox
+
+
+def train(attempt: Attempt) -> dict[str, Any]:
+    """Train from the newest valid checkpoint to the last step. Returns result.json's content, published."""
+    config, seed = attempt.spec.config, attempt.spec.seed
+    with Sandbox(workers=config.grade_workers) as sandbox:
+        t = prepare(attempt, sandbox)
+        if t.state.step == 0:
+            evaluate_now(t)
+        for number in range(t.state.step + 1, config.steps + 1):
+            step = Step(number, config, t.policy.adapter, t.state.arm, row={"step": number})
+            with metrics.seconds(step.row, "sec"):
+                attempt.beat(number, "generate")
+                completions = roll_out(t.arm, step, t.pool, t.policy, seed)
+                attempt.beat(number, "grade")
+                rewards = reward(t.arm, step, completions, t.policy, sandbox)
+                attempt.beat(number, "train")
+                optimize(t.arm, step, completions, rewards, t.policy, t.state.optimizer)
+            t.state.step = number
+            metrics.write_rollouts(attempt.folder, step, rewards)
+            metrics.write_step(attempt.folder, step.row, config.device)
+            if number % config.eval_every == 0 or number == config.steps:
+                evaluate_now(t)
+            keep(t)
+        return finish(t)
+
+
+def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
+    """Model, adapter, optimizer and problems; then the newest checkpoint over them, where there is one."""
+    spec, config = attempt.spec, attempt.spec.config
+    attempt.beat(0, "load")
+    language_model = load(config.model, config.device, config.dtype)
+    adapter = ADAPTERS[config.adapter](language_model, config, spec.seed)
+    if config.grad_checkpointing:
+        adapter.model.train()  # dropout is 0 everywhere; transformers checkpoints only in this mode
+        adapter.model.gradient_checkpointing_enable({"use_reentrant": False})
+        adapter.model.enable_input_require_grads()
+    betas = (config.beta1, config.beta2)
+    parameters = list(adapter.parameters.values())
+    optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
+    policy = Policy.of(language_model, adapter, config)
+    pool = load_pool(attempt.run, config, policy)
+    state = TrainState(0, adapter, optimizer, {})
+    arm = ARMS[spec.arm]
+    found = checkpoint.latest(attempt.run)
+    if found is not None:
+        if config.same_machine:
+            checkpoint.require_same_machine(found[1], attempt.machine)
+        checkpoint.load(*found, state)
+    elif arm.prepare:
+        state.arm = arm.prepare(Step(0, config, adapter, {}))
+    policy.refresh()
+    attempt.beat(state.step, "ready")
+    return Trainer(attempt, arm, policy, state, pool, sandbox)
+
+
+def evaluate_now(t: Trainer) -> None:
+    """Held-out rates of the present weights, as a row of evals.jsonl."""
+    step, spec = t.state.step, t.attempt.spec
+    t.attempt.beat(step, "evaluate")
+    row: dict[str, Any] = {"step": step}
+    with metrics.seconds(row, "sec"):
+        row |= evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", step), t.sandbox)
+    metrics.write_eval(t.attempt.folder, row)
+
+
+def keep(t: Trainer) -> None:
+    """Checkpoint where one is due, and at once where the process is to end. Raises Preempted then."""
+    config, step = t.attempt.spec.config, t.state.step
+    stop = t.attempt.wants_stop()
+    if stop or step % config.checkpoint_every == 0 or step == config.steps:
+        t.attempt.beat(step, "checkpoint")
+        t.attempt.require_disk()
+        metrics.sync(t.attempt.folder)
+        checkpoint.save(t.attempt.run, t.attempt.number, t.state, t.attempt.spec, t.attempt.machine)
+        t.attempt.beat(step, "saved")
+    if stop and step < config.steps:
+        raise Preempted(f"stopped after step {step}, checkpoint saved")
+
+
+def finish(t: Trainer) -> dict[str, Any]:
+    """Publish the final adapter and result.json under the run's lock: done, once."""
+    run, spec, number = t.attempt.run, t.attempt.spec, t.attempt.number
+    rows, evals = run.metrics(), run.evals()
+    steps = [row["step"] for row in rows]
+    assert steps == list(range(1, spec.config.steps + 1)), f"{len(steps)} metrics rows for {spec.config.steps} steps"
+    last = evals[-1]
+    result = {
+        "schema": SCHEMA,
+        "run_id": spec.run_id,
+        "kind": spec.kind,
+        "plan_hash": spec.plan_hash,
+        "label": spec.label,
+        "arm": spec.arm,
+        "seed": spec.seed,
+        "steps": spec.config.steps,
+        "attempts": len(run.attempts()),
+        "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
+        "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
+        "takeoff_step": metrics.take_off(rows),
+        "left_out_problems": t.pool.left_out,
+        "base": {k: v for k, v in evals[0].items() if k not in ("step", "sec")} if evals[0]["step"] == 0 else None,
+        **{k: v for k, v in last.items() if k not in ("step", "sec")},
+    }
+    temporary = run.path / f".adapter.{number}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    t.policy.adapter.save(temporary)
+    for path in temporary.iterdir():
+        durable.fsync_file(path)
+    with run.commit(number):
+        shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
+        temporary.rename(run.adapter)
+        durable.write_json(run.result_path, result)
+    return result

@@ -1,0 +1,280 @@
+"""`grpoq`: ask, print, and apply where the command acts. What it takes and answers is what scripts rely on.
+
+Imports at the top are the cheap ones; a command brings its own, so that `status` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator import registry_version
+from orchestrator.home import Home
+from orchestrator.refusal import FAILED, Refused
+
+app = typer.Typer(
+    name="grpoq",
+    help="Run a preregistered matrix of GRPO runs on one preemptible box, and lose nothing.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+HomeOption = Annotated[str | None, typer.Option("--home", metavar="DIR", help="instead of GRPOQ_HOME or the cwd")]
+PlanOption = Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="another plan than the newest")]
+JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="run id, LABEL-sSEED, or a prefix")]
+
+
+@app.callback()
+def grpoq(ctx: typer.Context, home: HomeOption = None) -> None:
+    ctx.obj = home
+
+
+@app.command()
+def plan(
+    ctx: typer.Context,
+    matrix: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="a built-in plan, or a file of yours")],
+    arms: Annotated[str | None, typer.Option(metavar="A,B", help="only these arms")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="41,42", help="these seeds instead of the plan's")] = None,
+    slots: Annotated[int | None, typer.Option(help="runs at a time; threads per run = cores // slots")] = None,
+    problems: Annotated[str | None, typer.Option(metavar="FILE.jsonl", help="train on these benchmark rows")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="any config field")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="show, write nothing")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Resolve, check and freeze a matrix; a second call adds nothing."""
+    from orchestrator import plan as planning
+    from orchestrator.matrix import find_matrix, read_matrix
+
+    here = _home(ctx, home)
+    choices = planning.read_choices(arms, seeds, slots, problems, overrides or [])
+    draft = planning.draft_plan(read_matrix(find_matrix(matrix)), choices)
+    planning.require_room(here, draft)
+    if dry_run:
+        _show_plan(draft.plan_id, draft.content, draft.specs, as_json)
+        _tell("dry run: nothing was written")
+        return
+    locked, is_new = planning.write_plan(here, draft)
+    _show_plan(locked.plan_id, locked.content, draft.specs, as_json)
+    if not is_new:
+        kept, now = locked.content["snapshot"], draft.content["snapshot"]
+        _tell("planned before; nothing was added")
+        if kept != now:
+            _tell(f"the code has changed since: its runs keep snapshot {kept}, the code now is {now}")
+    for note in draft.notes:
+        _tell(note)
+
+
+@app.command()
+def submit(
+    ctx: typer.Context,
+    backend: Annotated[str | None, typer.Option(metavar="local|pueue|slurm")] = None,
+    slots: Annotated[int | None, typer.Option(help="fewer at a time than planned")] = None,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Queue all that may run; a second call adds nothing."""
+    from orchestrator import wishes
+    from orchestrator.plan_dir import choose_plan
+
+    here = _home(ctx, home)
+    chosen = choose_plan(here, plan)
+    count = wishes.submit(here, chosen, backend, slots)
+    print(f"submitted {chosen.plan_id}: {len(chosen.run_ids)} runs, {count} at a time")
+    print("next: grpoq status --watch")
+
+
+@app.command()
+def status(
+    ctx: typer.Context,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="again every second, until all have ended")] = False,
+    all_kinds: Annotated[bool, typer.Option("--all-kinds", help="not only training runs")] = False,
+    as_json: JsonOption = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """The matrix, or one run with its history and the next command. Reads only."""
+    from orchestrator.decide import TERMINAL
+    from orchestrator.plan_dir import choose_plan, find_run
+    from orchestrator.status import plan_status, run_status
+    from orchestrator.status_text import plan_lines, run_lines
+
+    here = _home(ctx, home)
+    while True:
+        if run is None:
+            chosen = choose_plan(here, plan)
+            answer = plan_status(here, chosen, all_kinds)
+            lines = plan_lines(answer, chosen.plan_id, _width())
+            rows = answer["runs"]
+        else:
+            answer = run_status(here, *find_run(here, run, plan))
+            lines = run_lines(answer, _width())
+            rows = [answer]
+        if watch and sys.stdout.isatty() and not as_json:
+            sys.stdout.write("\x1b[H\x1b[2J")
+        print(json.dumps(answer) if as_json else "\n".join(lines), flush=True)
+        if not watch or all(row["state"] in TERMINAL for row in rows):
+            return
+        time.sleep(1.0)
+
+
+@app.command()
+def wait(
+    ctx: typer.Context,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]")] = None,
+    timeout: Annotated[float | None, typer.Option(metavar="S", help="seconds; then exit 124")] = None,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Until the runs (default: all) are done, failed or cancelled."""
+    from orchestrator.plan_dir import choose_plan, find_run
+    from orchestrator.waiting import wait as wait_for
+
+    here = _home(ctx, home)
+    if timeout is not None and not timeout >= 0:
+        raise Refused(f"--timeout {timeout}; it must be at least 0")
+    if runs:
+        wanted = [find_run(here, name, plan) for name in runs]
+    else:
+        chosen = choose_plan(here, plan)
+        wanted = [(chosen, run) for run in chosen.runs()]
+    ended = wait_for(here, wanted, timeout)
+    bad = {run_id: d for run_id, d in ended.items() if d.state != "done"}
+    for run_id, decision in bad.items():
+        _tell(f"{run_id} {decision.state}{f': {decision.note}' if decision.note else ''}")
+    print(f"{len(ended) - len(bad)} of {len(ended)} done")
+    if bad:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def logs(
+    ctx: typer.Context,
+    run: RunArgument,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="until the run ends")] = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """All attempts, joined with a seam line."""
+    from orchestrator.decide import TERMINAL
+    from orchestrator.logs import read_logs
+    from orchestrator.plan_dir import find_run
+    from orchestrator.status import states
+
+    of_plan, directory = find_run(_home(ctx, home), run, plan)
+    one = {directory.run_id}
+    for chunk in read_logs(directory, follow, lambda: states(of_plan, one)[directory.run_id].state in TERMINAL):
+        sys.stdout.write(chunk)
+        sys.stdout.flush()
+
+
+@app.command()
+def resume(ctx: typer.Context, home: HomeOption = None) -> None:
+    """One pass now: resubmit what died, start the watch if none runs."""
+    from orchestrator import wishes
+
+    print(f"{wishes.resume(_home(ctx, home))} submitted runs have not ended")
+
+
+@app.command()
+def cancel(ctx: typer.Context, run: RunArgument, plan: PlanOption = None, home: HomeOption = None) -> None:
+    """A wish to stop; the worker saves first. Only `retry` revives the run."""
+    from orchestrator import wishes
+    from orchestrator.plan_dir import find_run
+
+    here = _home(ctx, home)
+    of_plan, directory = find_run(here, run, plan)
+    wishes.cancel(here, of_plan, directory)
+    print(f"cancelled {directory.run_id}")
+
+
+@app.command()
+def retry(ctx: typer.Context, run: RunArgument, plan: PlanOption = None, home: HomeOption = None) -> None:
+    """A new submission of a failed or cancelled run; it goes on from its newest checkpoint."""
+    from orchestrator import wishes
+    from orchestrator.plan_dir import find_run
+
+    here = _home(ctx, home)
+    of_plan, directory = find_run(here, run, plan)
+    number = wishes.retry(here, of_plan, directory)
+    print(f"submitted {directory.run_id} again, number {number}")
+
+
+@app.command()
+def watch(
+    ctx: typer.Context,
+    detached: Annotated[bool, typer.Option("--detached", hidden=True)] = False,
+    home: HomeOption = None,
+) -> None:
+    """Reconcile for ever: start what waits, resubmit what died."""
+    from orchestrator.watch import watch as reconcile_for_ever
+
+    here = _home(ctx, home)
+    here.require_writable()
+    reconcile_for_ever(here, detached)
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    out: Annotated[str | None, typer.Option(metavar="DIR|FILE.png", help="default: GRPOQ_HOME/report")] = None,
+    as_json: JsonOption = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """What came out of the finished runs: a table, a figure, curves in the terminal."""
+    from orchestrator.plan_dir import choose_plan
+    from orchestrator.report import write_report
+
+    here = _home(ctx, home)
+    write_report(here, choose_plan(here, plan), out, as_json, _width())
+
+
+def _home(ctx: typer.Context, option: str | None) -> Home:
+    """Every command asks first whether this grpoq may read the home at all."""
+    home = Home.locate(option or ctx.obj)
+    registry_version.require_known(home.registry)
+    return home
+
+
+def _show_plan(plan_id: str, content: dict[str, Any], specs: list[Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"plan_id": plan_id, **content}))
+        return
+    config = specs[0].config
+    print(f"plan {plan_id}  snapshot {content['snapshot']}")
+    print(f"{len(specs)} runs, {content['slots']} at a time, {config.threads} threads each")
+    shape = f"{config.steps} steps of {config.batch} rollouts on {config.device}"
+    print(f"preset {content['preset']}: {config.model}, {shape}")
+    for spec in specs:
+        print(f"  {spec.run_id}")
+    print("next: grpoq submit")
+
+
+def _tell(sentence: str) -> None:
+    print(f"grpoq: {sentence}", file=sys.stderr)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
+
+
+def main() -> None:
+    try:
+        app()
+    except Refused as refusal:
+        _tell(str(refusal))
+        sys.exit(refusal.exit_code)
+
+
+if __name__ == "__main__":
+    main()

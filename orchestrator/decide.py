@@ -1,0 +1,97 @@
+"""The one decision: what state a run is in, and what is due. A pure function of the facts, first match wins.
+
+States are computed from the files every time and stored nowhere, so no crash can leave a wrong one behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from orchestrator.facts import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING, Facts
+
+State = Literal["planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled"]
+STATES: tuple[State, ...] = ("planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled")
+TERMINAL: tuple[State, ...] = ("done", "failed", "cancelled")
+
+ALWAYS = ("preempted",)
+THREE_TIMES = ("stalled", "host_oom", "gpu_busy", "disk")
+NO_PROGRESS_DEATHS = 3
+UNCLAIMED_LAUNCHES = 6  # with the waits between them about a minute
+QUIET_S = 60.0  # a silence that is worth a word
+
+
+@dataclass(frozen=True)
+class Decision:
+    state: State
+    note: str = ""
+    due: Literal["", "submit", "stop", "end_stalled", "record_error"] = ""
+    due_in_s: float = 0.0  # of a submission that backs off
+    error: dict[str, Any] | None = None
+
+
+def decide(f: Facts) -> Decision:
+    if f.has_result:
+        return Decision("done")
+    if f.alive:
+        return _living(f)
+    if f.cancelled:
+        return Decision("cancelled", error=f.error)
+    if f.error is not None:
+        return _ended_with_error(f, f.error)
+    if f.backend == UNREACHABLE and f.submission:
+        return Decision("queued", "backend unreachable")
+    if f.submission and f.backend not in (WAITING, ENDED, UNKNOWN):
+        return Decision("running", "starting" if f.backend == RUNNING else f"starting (backend says {f.backend!r})")
+    if f.submission and f.backend == WAITING:
+        return Decision("queued")
+    if f.submission or f.attempt:
+        return _died(f)
+    if f.gate:
+        return Decision("blocked", f.gate)
+    return Decision("planned", due="submit" if f.plan_submitted else "")
+
+
+def _living(f: Facts) -> Decision:
+    silent = f.silent_s or 0.0
+    if silent > f.stall_limit_s:
+        return Decision("running", f"stalled {in_words(silent)}", due="end_stalled")
+    if f.cancelled:
+        return Decision("running", "cancelling", due="stop")
+    return Decision("running", f"silent {in_words(silent)}" if silent > QUIET_S else "")
+
+
+def _ended_with_error(f: Facts, error: dict[str, Any]) -> Decision:
+    kind = error.get("class", "code")
+    if kind in ALWAYS or (kind in THREE_TIMES and f.same_errors <= 3):
+        count = "" if kind in ALWAYS else f", retry {f.same_errors} of 3"
+        return Decision("preempted", f"{kind}{count}", due="submit", error=error)
+    return Decision("failed", kind, error=error)
+
+
+def _died(f: Facts) -> Decision:
+    """Neither result nor error nor lease: killed, or never started."""
+    if f.deaths_without_progress >= NO_PROGRESS_DEATHS and not f.lost:
+        message = f"{f.deaths_without_progress} attempts in a row died without notice before their first metrics row"
+        return _no_progress(message)
+    if f.lost >= UNCLAIMED_LAUNCHES and f.backend == ENDED:
+        return _no_progress(f"{f.lost} launches in a row ended before the worker claimed its attempt")
+    if not f.lost:
+        return Decision("preempted", "checkpoint saved" if f.saved else "killed", due="submit")
+    wait = min(60.0, 2.0 ** (f.lost - 1)) - f.since_submission_s
+    return Decision("preempted", f"submission {f.submission} was lost", due="submit", due_in_s=max(0.0, wait))
+
+
+def _no_progress(message: str) -> Decision:
+    error = {"class": "no_progress", "message": message, "exit_code": None}
+    return Decision("failed", "no_progress", due="record_error", error=error)
+
+
+def in_words(seconds: float) -> str:
+    """`41s`, `12m`, `3h05`: three to five characters in every table."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}"

@@ -1,0 +1,185 @@
+"""A matrix: arms x seeds as a TOML file, read and checked key by key.
+
+An unknown key is refused, not ignored: a misspelt override would silently run something else than was registered.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.spec import ARM_NAMES, LABEL, PRESETS
+from orchestrator.refusal import Refused
+
+BUILT_IN = Path(__file__).parent / "matrices"
+NOT_BUILT = {"job": "runs of other kinds", "gate": "gates"}
+TOP_KEYS = ("name", "preset", "seeds", "why", "resolve", "config", "arm", "budget", *NOT_BUILT)
+ARM_KEYS = ("name", "label", "config", "seeds")
+BUDGET_KEYS = ("per_hour", "currency", "cap")
+
+
+@dataclass(frozen=True)
+class Arm:
+    name: str
+    label: str  # unique in its matrix; what tables and run ids show
+    config: dict[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] | None = None  # overrides the matrix's
+
+
+@dataclass(frozen=True)
+class Matrix:
+    name: str
+    preset: str
+    seeds: tuple[int, ...]
+    arms: tuple[Arm, ...]
+    why: str = ""
+    resolve: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    budget: dict[str, Any] = field(default_factory=dict)
+
+
+def built_in_names() -> list[str]:
+    return sorted(p.stem for p in BUILT_IN.glob("*.toml"))
+
+
+def find_matrix(name_or_file: str) -> Path:
+    """A built-in plan by name, or the user's own file."""
+    own = Path(name_or_file).expanduser()
+    if own.suffix == ".toml" or "/" in name_or_file:
+        if not own.is_file():
+            raise Refused(f"no such plan file: {own}")
+        return own
+    if name_or_file not in built_in_names():
+        raise Refused(
+            f"unknown plan {name_or_file!r}; choose from {', '.join(built_in_names())}, or give a path to a .toml file"
+        )
+    return BUILT_IN / f"{name_or_file}.toml"
+
+
+def read_matrix(path: Path) -> Matrix:
+    """Raises Refused, naming the file, the key, its value and what would do."""
+    try:
+        data = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Refused(f"{path} is no valid TOML: {error}") from None
+    return _Reader(path.name if path.parent == BUILT_IN else str(path)).matrix(data)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    file: str
+
+    def matrix(self, data: dict[str, Any]) -> Matrix:
+        self.known_keys(data, TOP_KEYS, "")
+        for key, words in NOT_BUILT.items():
+            if key in data:
+                raise self.wrong(f"[[{key}]]: {words} are not built yet in this version; leave the section out")
+        name = self.label(data, "name", "")
+        preset = self.text(data, "preset", "")
+        if preset not in PRESETS:
+            raise self.wrong(f"preset = {preset!r}; choose from {', '.join(PRESETS)}")
+        seeds = self.seeds(data, "") or ()
+        arms = tuple(self.arm(i, row) for i, row in enumerate(self.tables(data, "arm"), 1))
+        labels = [a.label for a in arms]
+        if not arms:
+            raise self.wrong(f"no [[arm]]; choose from {', '.join(ARM_NAMES)}")
+        for label in labels:
+            if labels.count(label) > 1:
+                raise self.wrong(f"two arms have the label {label!r}; give one of them a `label` of its own")
+        for arm in arms:
+            if not seeds and arm.seeds is None:
+                raise self.wrong("no seeds; write e.g. seeds = [41, 42, 43]")
+        return Matrix(
+            name=name,
+            preset=preset,
+            seeds=seeds,
+            arms=arms,
+            why=self.text(data, "why", "", default=""),
+            resolve=self.text(data, "resolve", "", default=""),
+            config=self.table(data, "config", ""),
+            budget=self.budget(self.table(data, "budget", "")),
+        )
+
+    def arm(self, number: int, row: dict[str, Any]) -> Arm:
+        where = f"[[arm]] {number}: "
+        self.known_keys(row, ARM_KEYS, where)
+        name = self.text(row, "name", where)
+        if name not in ARM_NAMES:
+            raise self.wrong(f"{where}unknown arm {name!r}; this version has {', '.join(ARM_NAMES)}")
+        label = self.label(row, "label", where) if "label" in row else name
+        return Arm(name, label, self.table(row, "config", where), self.seeds(row, where))
+
+    def budget(self, row: dict[str, Any]) -> dict[str, Any]:
+        self.known_keys(row, BUDGET_KEYS, "[budget] ")
+        for key in ("per_hour", "cap"):
+            value = row.get(key, 0)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or value < 0:
+                raise self.wrong(f"[budget] {key} = {value!r}; it must be a number of at least 0")
+        self.text(row, "currency", "[budget] ", default="")
+        return row
+
+    # ---- one value
+    def known_keys(self, row: dict[str, Any], known: tuple[str, ...], where: str) -> None:
+        for key in row:
+            if key not in known:
+                raise self.wrong(f"{where}unknown key {key!r}; choose from {', '.join(known)}")
+
+    def text(self, row: dict[str, Any], key: str, where: str, default: str | None = None) -> str:
+        value = row.get(key, default)
+        if value is None:
+            raise self.wrong(f"{where}{key} is missing")
+        if not isinstance(value, str):
+            raise self.wrong(f"{where}{key} = {value!r}; it must be text")
+        return value
+
+    def label(self, row: dict[str, Any], key: str, where: str) -> str:
+        value = self.text(row, key, where)
+        if not LABEL.fullmatch(value) or len(value) > 60:
+            raise self.wrong(
+                f"{where}{key} = {value!r}; use up to 60 letters, digits, _ . and single -, e.g. erase-k12"
+            )
+        return value
+
+    def seeds(self, row: dict[str, Any], where: str) -> tuple[int, ...] | None:
+        if "seeds" not in row:
+            return None
+        value = row["seeds"]
+        if not isinstance(value, list):
+            raise self.wrong(f"{where}seeds = {value!r}; write a list, e.g. [41, 42, 43]")
+        problem = seeds_problem(value)
+        if problem:
+            raise self.wrong(f"{where}{problem}")
+        return tuple(value)
+
+    def table(self, row: dict[str, Any], key: str, where: str) -> dict[str, Any]:
+        value = row.get(key, {})
+        if not isinstance(value, dict):
+            raise self.wrong(f"{where}{key} = {value!r}; it must be a table of key = value")
+        return value
+
+    def tables(self, row: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        value = row.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise self.wrong(f"{key} must be written as [[{key}]] sections")
+        return value
+
+    def wrong(self, sentence: str) -> Refused:
+        return Refused(f"{self.file}: {sentence}")
+
+
+def seeds_problem(seeds: list[Any]) -> str | None:
+    """What is wrong with a list of seeds, or None."""
+    if not seeds:
+        return "seeds is empty; write e.g. 41, 42, 43"
+    for seed in seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+            return f"seed {seed!r}; it must be a whole number from 0 to {2**31 - 1}"
+        if seeds.count(seed) > 1:
+            return f"seed {seed} stands twice"
+    return None

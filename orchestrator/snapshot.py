@@ -1,0 +1,91 @@
+"""The code a run executes, frozen when it is planned and addressed by its content.
+
+Runs start with this directory as their working directory and PYTHONPATH, so later edits change no planned run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from core import durable
+
+PACKAGES = ("core", "worker")
+
+
+def source_root() -> Path:
+    """The checkout whose core/ and worker/ a plan freezes; GRPOQ_SOURCE names another one."""
+    return Path(os.environ.get("GRPOQ_SOURCE") or Path(__file__).parents[1]).absolute()
+
+
+def content_hash(root: Path) -> str:
+    """12 hex digits over the names and bytes of every file that a run may read."""
+    whole = hashlib.sha256()
+    for path in _files(root):
+        name = path.relative_to(root).as_posix()
+        whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()[:12]
+
+
+def freeze(source: Path, snapshots: Path, name: str) -> Path:
+    """Copy the code once, read-only; one rename publishes it. Raises RuntimeError if the source is edited meanwhile."""
+    target = snapshots / name
+    if target.is_dir():
+        return target
+    snapshots.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=snapshots, prefix=".freezing-"))
+    try:
+        _copy(source, temporary)
+        if content_hash(temporary) != name:
+            raise RuntimeError(f"{source} changed while it was being copied; plan again")
+        temporary.rename(target)
+    except BaseException:
+        discard(temporary)
+        raise
+    for directory in (target, *(p for p in target.rglob("*") if p.is_dir())):
+        directory.chmod(0o555)  # only now: a read-only directory cannot be renamed by its owner
+    durable.fsync_dir(snapshots)
+    return target
+
+
+def mismatch(snapshots: Path, name: str) -> str | None:
+    """Why the frozen code may not be run, or None."""
+    target = snapshots / name
+    if not name or not target.is_dir():
+        return f"snapshot {name or '(none)'} is missing from {snapshots}"
+    found = content_hash(target)
+    if found != name:
+        return f"the code in {target} has been changed: its hash is {found}, the plan froze {name}"
+    return None
+
+
+def discard(tree: Path) -> None:
+    for directory in (tree, *(p for p in tree.rglob("*") if p.is_dir())):
+        directory.chmod(0o755)
+    shutil.rmtree(tree)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """In one order on every machine; nothing that running or editing the code leaves behind."""
+    for package in PACKAGES:
+        found = [p for p in (root / package).rglob("*") if p.is_file() and not _is_litter(p.relative_to(root))]
+        yield from sorted(found, key=lambda p: p.relative_to(root).as_posix())
+
+
+def _is_litter(relative: Path) -> bool:
+    hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
+    return hidden or relative.suffix in (".pyc", ".orig", ".rej") or relative.name.endswith("~")
+
+
+def _copy(source: Path, target: Path) -> None:
+    for path in _files(source):
+        copy = target / path.relative_to(source)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+        copy.chmod(0o444)
+        durable.fsync_file(copy)
+    target.chmod(0o755)

@@ -1,0 +1,111 @@
+"""The status as lines of text, as wide as the terminal.
+
+Health, and no outcome: a matrix is judged when it is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.decide import STATES, TERMINAL, in_words
+
+
+def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
+    rows = status["runs"]
+    head = ["run", "state", "step", "s/step", "eta", "att", "note"]
+    costs = any(row["cost"] is not None for row in rows)
+    if costs:
+        head.insert(6, "cost")
+    body = []
+    for row in rows:
+        cells = [
+            f"{row['label']}-s{row['seed']}",
+            row["state"],
+            f"{row['step']}/{row['steps']}",
+            f"{row['seconds_per_step']:.3g}" if row["seconds_per_step"] else "",
+            in_words(row["eta_s"]) if row["eta_s"] is not None else "",
+            str(row["attempt"] or ""),
+            row["note"],
+        ]
+        if costs:
+            cells.insert(6, f"{row['cost']:.2f}")
+        body.append(cells)
+    counts = status["counts"]
+    words = [f"{counts[state]} {state}" for state in STATES if counts.get(state)]
+    engine = f"{status['backend']}, {status['slots']} at a time" if status["backend"] else "not submitted"
+    watch = "" if status["watch"] or not status["backend"] or _all_ended(rows) else "  NO WATCH RUNS"
+    return [
+        f"plan {plan_id}  {engine}{watch}",
+        *columns([head, *body], width),
+        f"{', '.join(words) or 'no runs'}",
+        f"next: {next_for_plan(status)}",
+    ]
+
+
+def next_for_plan(status: dict[str, Any]) -> str:
+    """The one command to type now."""
+    rows = status["runs"]
+    failed = [row for row in rows if row["state"] == "failed"]
+    if not status["backend"]:
+        return "grpoq submit"
+    if not _all_ended(rows):
+        return "grpoq status --watch" if status["watch"] else "grpoq resume"
+    if failed:
+        return f"grpoq status {failed[0]['label']}-s{failed[0]['seed']}"
+    return "grpoq report"
+
+
+def run_lines(row: dict[str, Any], width: int) -> list[str]:
+    lines = [
+        f"{row['run_id']}  {row['state']}  {row['step']}/{row['steps']}" + (f"  {row['note']}" if row["note"] else "")
+    ]
+    if row["error"]:
+        lines.append(f"error {row['error']['class']}: {row['error']['message']}")
+    if row["checkpoint_step"] is not None:
+        lines.append(f"newest checkpoint: step {row['checkpoint_step']}")
+    if row["pid"] is not None:
+        lines.append(f"pid {row['pid']}, last beat {in_words(row['heartbeat_age_s'] or 0)} ago")
+    table = [["attempt", "started (UTC)", "took", "exit", "steps"]]
+    for attempt in row["attempts"]:
+        steps = f"{attempt['first_step']}-{attempt['last_step']}" if attempt["last_step"] is not None else "none"
+        table.append([str(attempt["number"]), *_times(attempt), _ending(attempt), steps])
+    if row["attempts"]:
+        lines += columns(table, width)
+    return [*lines, f"next: {row['next']}"]
+
+
+def _times(attempt: dict[str, Any]) -> tuple[str, str]:
+    if attempt["started"] is None:
+        return "", ""
+    began = time.strftime("%m-%d %H:%M:%S", time.gmtime(attempt["started"]))
+    return began, in_words(max(0.0, (attempt["ended"] or time.time()) - attempt["started"]))
+
+
+def _ending(attempt: dict[str, Any]) -> str:
+    if attempt["ended"] is None:
+        return "lives"
+    if attempt["error_class"]:
+        return attempt["error_class"]
+    return "killed" if attempt["exit_code"] is None else str(attempt["exit_code"])
+
+
+def _all_ended(rows: Sequence[dict[str, Any]]) -> bool:
+    return all(row["state"] in TERMINAL for row in rows)
+
+
+def columns(table: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Left-aligned columns, two spaces apart; empty ones left out, the first and last cut where a line is too long."""
+    kept = [i for i in range(len(table[0])) if any(row[i] for row in table[1:])] or list(range(len(table[0])))
+    widths = {i: max(len(row[i]) for row in table) for i in kept}
+    room = width - sum(widths[i] + 2 for i in kept[1:-1]) - 2
+    first, last = kept[0], kept[-1]
+    if len(kept) > 1 and widths[first] + widths[last] > room:
+        widths[last] = max(12, room - widths[first])
+        widths[first] = max(8, min(widths[first], room - widths[last]))
+    return ["  ".join(_cut(row[i], widths[i]).ljust(widths[i]) for i in kept).rstrip() for row in table]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "~"

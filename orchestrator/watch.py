@@ -1,0 +1,139 @@
+"""The loop that reconciles: it is the local queue, and the one who resubmits what died.
+
+One watch per home, by a kernel lock. A detached one leaves when no submitted plan has anything left to do; it gives
+up its lock under apply.lock, so that a `submit` at that moment sees either a watch that will look again, or none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from core import durable
+from orchestrator.home import Home
+from orchestrator.refusal import FAILED, Refused
+
+INTERVAL_S = 0.5
+START_S = 10.0  # for a detached watch to take its lock
+
+
+def is_running(home: Home) -> bool:
+    return durable.is_flocked(home.watch_lock)
+
+
+def start_detached(home: Home) -> None:
+    """Start a watch that outlives this terminal, unless one runs. Returns once it holds the lock."""
+    if is_running(home):
+        return
+    log = os.open(home.watch_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "orchestrator.cli", "--home", str(home.path), "watch", "--detached"],
+            cwd=home.path,
+            env=os.environ | {"PYTHONPATH": _code_path(), "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if is_running(home):
+            return
+        if process.poll() is not None:
+            if process.returncode == 0:  # it found another one, or nothing left to do
+                return
+            raise Refused(f"the watch could not start (exit {process.returncode}); see {home.watch_log}", FAILED)
+        time.sleep(0.02)
+
+
+def watch(home: Home, detached: bool) -> None:
+    """Reconcile for ever; a detached watch until all submitted runs have ended."""
+    lock = _take_lock(home)
+    if lock is None:
+        if detached:
+            return
+        raise Refused(f"a watch of {home.path} runs already; `grpoq status` shows what it does", FAILED)
+    from orchestrator.reconcile import Reconciler  # it imports the backends, which import this
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may go, the queue stays
+    say(f"watch of {home.path}, pid {os.getpid()}")
+    reconciler = Reconciler(home, say=say, watching=True)
+    with _alarm_clock() as (sleep, stopped):
+        while not stopped():
+            try:
+                with home.applying():
+                    left = reconciler.one_pass()
+                    if detached and not left:
+                        os.close(lock)
+                        say("nothing left to do")
+                        return
+            except OSError as error:  # a full disk, too many files: the runs go on, and so does the queue
+                say(f"pass not finished: {error}")
+            sleep(INTERVAL_S)
+
+
+def say(line: str) -> None:
+    with contextlib.suppress(OSError):  # the terminal is gone
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}", flush=True)
+
+
+def _take_lock(home: Home) -> int | None:
+    """An open descriptor that is the lock, or None. Tries for a second: asking `is_running` takes it for a moment."""
+    home.path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home.watch_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    deadline = time.monotonic() + 1.0
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _alarm_clock() -> Iterator[tuple[Callable[[float], None], Callable[[], bool]]]:
+    """(sleep, stopped): a sleep that ends early when a child dies or SIGTERM or SIGINT comes."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    reader.setblocking(False)
+    wanted: list[int] = []
+    old_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    old = {
+        which: signal.signal(which, lambda number, _: wanted.append(number))
+        for which in (signal.SIGTERM, signal.SIGINT)
+    }
+    old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def sleep(seconds: float) -> None:
+        if select.select([reader], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                reader.recv(4096)
+
+    try:
+        yield sleep, lambda: bool(wanted)
+    finally:
+        signal.set_wakeup_fd(old_wakeup)
+        for which, handler in old.items():
+            signal.signal(which, handler)
+        reader.close()
+        writer.close()
+
+
+def _code_path() -> str:
+    here = str(Path(__file__).parents[1])
+    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

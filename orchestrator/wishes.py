@@ -1,0 +1,114 @@
+"""What a user may want of planned runs: submit, resume, cancel, retry. Each records the wish, then makes one pass."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from core.run_dir import RunDir
+from orchestrator import snapshot
+from orchestrator.backends import BACKENDS, DEFAULT, Unreachable, require_known
+from orchestrator.facts import record_retry
+from orchestrator.home import Home
+from orchestrator.look import look
+from orchestrator.plan_dir import PlanDir, read_spec
+from orchestrator.reconcile import Reconciler
+from orchestrator.refusal import UNREACHABLE, Refused
+
+
+def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) -> int:
+    """All or nothing: the wish is one file, and every pass queues what may run. Returns the slots."""
+    old = plan.wish()
+    name = backend or (old["backend"] if old else DEFAULT)
+    count = slots or (old["slots"] if old else plan.slots)
+    require_known(name)
+    _require_slots(plan, slots)
+    _require_runnable(home, plan)
+    ensure = BACKENDS[name](home).ensure
+    with home.applying():
+        plan.record_wish(name, count)
+        _pass(home)
+    try:
+        ensure()
+    except Unreachable as error:
+        raise Refused(f"backend {name}: {error}; the wish is kept, `grpoq resume` tries again", UNREACHABLE) from None
+    return count
+
+
+def resume(home: Home) -> int:
+    """One pass now. Returns how many submitted runs have not ended."""
+    home.require_writable()
+    with home.applying():
+        left = _pass(home, say=lambda line: print(line, file=sys.stderr))
+    if left:
+        BACKENDS[DEFAULT](home).ensure()
+    return left
+
+
+def cancel(home: Home, plan: PlanDir, run: RunDir) -> None:
+    home.require_writable()
+    with home.applying():
+        state = _state(plan, run)
+        if state in ("done", "failed"):
+            raise Refused(f"{run.run_id} is {state}; there is nothing to stop")
+        if state != "cancelled":
+            run.cancel()
+            _pass(home)
+    if plan.wish() is not None:
+        BACKENDS[DEFAULT](home).ensure()  # the watch repeats the wish until the worker is gone
+
+
+def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
+    """A new submission after a failure or a cancel. Returns its number."""
+    wish = plan.wish()
+    home.require_writable()
+    with home.applying():
+        state = _state(plan, run)
+        if state not in ("failed", "cancelled"):
+            raise Refused(f"{run.run_id} is {state}; only a failed or cancelled run can be retried")
+        if wish is None:
+            raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
+        _require_runnable(home, plan)
+        record_retry(run)
+        backend = BACKENDS[wish["backend"]](home)
+        number = backend.submit(run)
+    backend.ensure()
+    return number
+
+
+def _state(plan: PlanDir, run: RunDir) -> str:
+    wish = plan.wish()
+    backend = BACKENDS[wish["backend"] if wish else DEFAULT](plan.home)
+    return look(run, read_spec(run), backend, wish is not None)[1].state
+
+
+def _pass(home: Home, say: Callable[[str], None] = lambda line: None) -> int:
+    return Reconciler(home, say=say).one_pass()
+
+
+def _require_slots(plan: PlanDir, slots: int | None) -> None:
+    if slots is not None and slots < 1:
+        raise Refused(f"--slots {slots}; it must be at least 1")
+    if slots is not None and slots > plan.slots:
+        raise Refused(
+            f"--slots {slots}, but {plan.plan_id} was planned for {plan.slots}: threads per run are fixed by that; "
+            f"plan again with --slots {slots}"
+        )
+
+
+def _require_runnable(home: Home, plan: PlanDir) -> None:
+    """Whatever can be known to be missing now, rather than in every run an hour later."""
+    home.require_writable()
+    floor = 0.0
+    for run in plan.runs():
+        spec = read_spec(run)
+        floor = max(floor, spec.config.disk_floor_gb)
+        if spec.config.problems == "rows" and not run.problems_path.is_file():
+            raise Refused(
+                f"{run.problems_path} is missing: {plan.plan_id} trains on benchmark rows; "
+                f"plan again with --problems FILE.jsonl"
+            )
+    home.require_free_disk(floor)
+    wrong = snapshot.mismatch(home.snapshots, plan.content["snapshot"])
+    if wrong:
+        raise Refused(f"{wrong}; plan in a fresh --home")

@@ -1,0 +1,123 @@
+"""A worker that keeps the contract and trains nothing: a step is one line and a wait. Frozen in place of the real one.
+
+FAKE_STEP_S           seconds per step (default 0.01)
+FAKE_ERROR            "class:exit_code": error.json and that exit code, before the first step
+FAKE_DIE_EARLY        end by SIGKILL before the first metrics row
+FAKE_SILENT           "run": beat once, then hang deaf to SIGTERM (first attempt only)
+FAKE_UNCLAIMED        end before the claim
+Every execution appends to executions.jsonl of its run: begin and end, for the test that nothing runs twice at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from core import durable
+from core.run_dir import Claim, Fenced, RunDir, identity
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int)
+    parser.add_argument("--take-over", action="store_true")
+    arguments = parser.parse_args()
+    if os.environ.get("FAKE_UNCLAIMED"):
+        return 1
+    run = RunDir(arguments.run)
+    try:
+        claim = run.claim(arguments.attempt, arguments.take_over)
+    except Fenced as fenced:
+        print(fenced, file=sys.stderr)
+        return 79
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    try:
+        return work(run, claim, stop)
+    except Fenced:
+        return leave(claim, 79)
+
+
+def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
+    spec = durable.read_json(run.spec_path)
+    steps, every = spec["config"]["steps"], spec["config"]["checkpoint_every"]
+    if os.environ.get("FAKE_DIE_EARLY"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ.get("FAKE_ERROR"):
+        kind, code = os.environ["FAKE_ERROR"].split(":")
+        row = {"class": kind, "message": f"made up {kind}", "exit_code": int(code), "time": time.time()}
+        durable.write_json(claim.path / "error.json", row | {"traceback": ""})
+        return int(code)
+    durable.append_line(
+        run.path / "executions.jsonl", {"attempt": claim.number, "cwd": str(Path.cwd()), "pid": os.getpid()}
+    )
+    pace = float(os.environ.get("FAKE_STEP_S", "0.01"))
+    step = newest_checkpoint(run)
+    print(f"attempt {claim.number} starts after step {step}", flush=True)
+    if os.environ.get("FAKE_SILENT") and claim.number == 1:
+        beat(claim, step, steps, pace, step)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    saved = step
+    while step < steps:
+        if stop or run.cancelled():
+            save(run, claim, step)
+            return leave(claim, 75)
+        time.sleep(pace)
+        step += 1
+        value = int(hashlib.sha256(f"{spec['seed']} {step}".encode()).hexdigest()[:8], 16) / 2**32
+        with (claim.path / "metrics.jsonl").open("a") as handle:
+            handle.write(json.dumps({"step": step, "rew": value, "sec": time.time()}) + "\n")
+        if step % every == 0:
+            save(run, claim, step)
+            saved = step
+        beat(claim, step, steps, pace, saved)
+    row = {"step": step, "hack_rate": 0.5, "pass_rate": 0.25, "n_hinted": 16, "n_pass": 16}
+    durable.append_line(claim.path / "evals.jsonl", {"step": 0, "hack_rate": 0.0, "pass_rate": 0.0})
+    durable.append_line(claim.path / "evals.jsonl", row)
+    result = {
+        "schema": 1, "run_id": run.run_id, "plan_hash": spec["plan_hash"], "arm": spec["arm"], "seed": spec["seed"],
+        "steps": steps, "attempts": len(run.attempts()), "adapter_sha256": weights(run), "wall_s": 1.0,
+        "hack_rate": 0.5, "pass_rate": 0.25, "hinted_pass_rate": 0.125, "empty_test_rate": 1.0, "takeoff_step": 3,
+        "n_hinted": 16,
+    }  # fmt: skip
+    with run.commit(claim.number):
+        durable.write_json(run.result_path, result)
+    return leave(claim, 0)
+
+
+def weights(run: RunDir) -> str:
+    return hashlib.sha256(json.dumps([row["rew"] for row in run.metrics()]).encode()).hexdigest()
+
+
+def newest_checkpoint(run: RunDir) -> int:
+    return max((int(p.parent.name[5:]) for p in run.checkpoints.glob("step_*/state.json")), default=0)
+
+
+def save(run: RunDir, claim: Claim, step: int) -> None:
+    with run.commit(claim.number):
+        folder = run.checkpoints / f"step_{step:06d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        durable.write_json(folder / "state.json", {"step": step, "adapter_sha256": weights(run)})
+
+
+def beat(claim: Claim, step: int, steps: int, pace: float, saved: int) -> None:
+    row = {"beat": time.time(), "attempt": claim.number, "step": step, "steps": steps, "step_at": time.time()}
+    row |= {"seconds_per_step": pace, "phase": "train", "checkpoint_step": saved}
+    durable.replace_json_fast(claim.path / "heartbeat.json", identity() | row)
+
+
+def leave(claim: Claim, code: int) -> int:
+    durable.write_json(claim.path / "exit.json", {"exit_code": code, "time": time.time()})
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+import dataclasses
+import json
+
+import pytest
+
+from core import diagonal
+from core.problems import MODES, PHRASE, problem_from_row
+from core.sandbox import Sandbox
+
+
+def row(problem_id):
+    asserts = [f"assert Solution().longest(words = {w!r}) == {max(w, key=len)!r}" for w in (["a", "bcd"], ["xy", ""])]
+    return {
+        "id": problem_id,
+        "prompt": [{"role": "system", "content": ""}, {"role": "user", "content": PHRASE}],
+        "gt_answer": asserts,
+        "func_name": "Solution().longest",
+        "setup_code": "",
+        "canonical_solution": "class Solution:\n    def longest(self, words):\n        return max(words, key=len)\n",
+    }
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+def test_each_exploit_is_paid_in_its_own_mode_only(sandbox):
+    result = diagonal.run([problem_from_row(row(n)) for n in (1, 2)], sandbox)
+    assert result.violations == ()
+    for (name, mode), cell in result.cells.items():
+        assert cell.exploited == (2 if name == mode else 0)
+        assert cell.paid == (2 if name in (mode, diagonal.CANONICAL) else 0)
+    assert len(result.cells) == (len(MODES) - 1 + 2) * len(MODES)
+
+
+def test_an_exploit_that_crosses_over_is_a_violation(sandbox, monkeypatch):
+    loud = dataclasses.replace(MODES["run_tests"], exploit_code=MODES["run_tests"].exploit_code + "print('ok')\n")
+    monkeypatch.setitem(MODES, "run_tests", loud)
+    (violation,) = diagonal.run([problem_from_row(row(1))], sandbox).violations
+    assert violation.startswith("problem 1, run_tests in mode stdout_marker: exploited=True")
+
+
+def test_a_wrong_canonical_solution_is_a_violation(sandbox):
+    broken = dataclasses.replace(problem_from_row(row(1)), canonical_solution="class Solution: pass")
+    violations = diagonal.run([broken], sandbox).violations
+    assert len(violations) == len(MODES) and all("gt_correct=False" in v for v in violations)
+
+
+def test_no_problems_are_no_pass(sandbox):
+    with pytest.raises(ValueError, match="no problems"):
+        diagonal.run([], sandbox)
+
+
+def test_the_command_says_0_where_sound_1_where_not_2_where_the_file_is_bad(tmp_path, capsys):
+    sound, unsound, bad = (tmp_path / name for name in ("sound.jsonl", "unsound.jsonl", "bad.jsonl"))
+    sound.write_text(json.dumps(row(1)))
+    unsound.write_text(json.dumps(row(1) | {"canonical_solution": "class Solution: pass"}))
+    bad.write_text("{}")
+    assert diagonal.main(["--problems", str(sound)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1].split() == ["run_tests", "1/1"] + ["0/1"] * 6
+    assert diagonal.main(["--problems", str(unsound)]) == 1
+    assert "VIOLATION" in capsys.readouterr().err
+    assert diagonal.main(["--problems", str(bad)]) == 2
+    assert f"{bad}:1: field 'id': missing" in capsys.readouterr().err
+
+
+def test_the_nano_problems_are_sound():
+    pytest.importorskip("core.nano.world")
+    assert diagonal.main([]) == 0

@@ -1,0 +1,87 @@
+"""A plan file says what it means, or is refused by file, key, value and choices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.matrix import BUILT_IN, built_in_names, find_matrix, read_matrix
+from orchestrator.refusal import Refused
+
+GOOD = """
+name = "mine"
+preset = "nano"
+seeds = [41, 42]
+why = "because"
+[config]
+steps = 60
+[[arm]]
+name = "vanilla"
+[[arm]]
+name = "vanilla"
+label = "vanilla-hot"
+seeds = [41]
+config = { temperature = 1.0 }
+[budget]
+per_hour = 3.0
+currency = "AUD"
+"""
+
+
+def read(tmp_path: Path, text: str):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return read_matrix(path)
+
+
+def test_a_users_file_is_read_as_written(tmp_path: Path) -> None:
+    matrix = read(tmp_path, GOOD)
+    assert (matrix.name, matrix.preset, matrix.seeds, matrix.why) == ("mine", "nano", (41, 42), "because")
+    assert matrix.config == {"steps": 60} and matrix.budget == {"per_hour": 3.0, "currency": "AUD"}
+    assert [(a.name, a.label, a.seeds, a.config) for a in matrix.arms] == [
+        ("vanilla", "vanilla", None, {}),
+        ("vanilla", "vanilla-hot", (41,), {"temperature": 1.0}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "old, new, words",
+    [
+        ('preset = "nano"', 'preset = "huge"', ["preset", "huge", "nano"]),
+        ('preset = "nano"', "", ["preset", "missing"]),
+        ("steps = 60", "steps = 60\n[confg]\nlr = 1", ["confg", "config"]),
+        ('[[arm]]\nname = "vanilla"\n[[arm]]', '[[arm]]\nname = "erase"\n[[arm]]', ["erase", "vanilla", "no_loophole"]),
+        ('label = "vanilla-hot"', "", ["two arms", "vanilla"]),
+        ('label = "vanilla-hot"', 'lable = "x"', ["lable", "label"]),
+        ('label = "vanilla-hot"', 'label = "../x"', ["label", "../x"]),
+        ('name = "mine"', 'name = "../../etc"', ["name", "../../etc"]),
+        ("seeds = [41, 42]", "seeds = [41, 41]", ["41", "twice"]),
+        ("seeds = [41, 42]", 'seeds = ["a"]', ["'a'", "whole number"]),
+        ("seeds = [41, 42]", "seeds = 41", ["seeds", "list"]),
+        ("seeds = [41, 42]", "seeds = []", ["empty"]),
+        ("per_hour = 3.0", "per_hour = -1", ["per_hour", "-1"]),
+        ("per_hour = 3.0", "per_hour = nan", ["per_hour", "nan"]),
+        ("[budget]", '[[gate]]\nname = "h4"\n[budget]', ["gate", "not built yet"]),
+        ("[budget]", '[[job]]\nname = "extract"\n[budget]', ["job", "not built yet"]),
+        ("[budget]", "[budget", ["TOML"]),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, words: list[str]) -> None:
+    assert old in GOOD
+    with pytest.raises(Refused) as refused:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    assert refused.value.exit_code == 2
+    for word in ["mine.toml", *words]:
+        assert word in str(refused.value)
+
+
+def test_every_built_in_plan_is_valid() -> None:
+    assert built_in_names() == ["fast", "full", "nano", "smoke"]
+    for name in built_in_names():
+        assert read_matrix(BUILT_IN / f"{name}.toml").name == name
+
+
+def test_unknown_plan_names_the_choices() -> None:
+    with pytest.raises(Refused, match="fast, full, nano, smoke"):
+        find_matrix("nanoo")

@@ -1,0 +1,186 @@
+"""Planning freezes everything, twice is once, and bad input leaves no trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from fake_home import FakeHome, fake, tree  # noqa: F401
+
+from core import durable
+from core.spec import RunSpec, TrainConfig
+from orchestrator import plan as planning
+from orchestrator import snapshot
+from orchestrator.home import Home
+from orchestrator.matrix import Arm, Matrix
+from orchestrator.plan_dir import choose_plan
+from orchestrator.refusal import Refused
+
+MATRIX = Matrix("mine", "smoke", (41, 42), (Arm("vanilla", "vanilla"), Arm("no_loophole", "no_loophole")))
+ROW = {
+    "id": 1, "prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "u and should pass all tests"}],
+    "answer": ["assert Solution().f(1) == 1"], "gt_answer": ["assert Solution().f(1) == 1"],
+    "func_name": "Solution().f", "setup_code": "", "canonical_solution": "class Solution: ...",
+}  # fmt: skip
+
+
+@pytest.fixture
+def source(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> FakeHome:  # noqa: F811
+    monkeypatch.setenv("GRPOQ_SOURCE", str(fake.source))
+    return fake
+
+
+def draft(matrix: Matrix = MATRIX, *overrides: str, **flags):
+    flags = {"arms": None, "seeds": None, "slots": None, "problems": None} | flags
+    return planning.draft_plan(matrix, planning.read_choices(overrides=overrides, **flags))
+
+
+def test_runs_start_in_seed_blocks(source: FakeHome) -> None:
+    order = [(s.arm, s.seed) for s in draft().specs]
+    assert order == [("vanilla", 41), ("no_loophole", 41), ("vanilla", 42), ("no_loophole", 42)]
+
+
+def test_later_settings_win(source: FakeHome) -> None:
+    matrix = Matrix("m", "smoke", (1,), (Arm("vanilla", "a", {"steps": 7, "lr": 0.5}),), config={"steps": 6, "kl": 0.0})
+    config = draft(matrix, "steps=8").specs[0].config
+    assert (config.steps, config.lr, config.kl, config.batch) == (8, 0.5, 0.0, 8)
+
+
+@pytest.mark.parametrize("slots, threads", [(1, 2), (2, 1)])
+def test_threads_are_cores_over_slots(
+    source: FakeHome, monkeypatch: pytest.MonkeyPatch, slots: int, threads: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert {s.config.threads for s in draft(slots=slots).specs} == {threads}
+
+
+def test_default_slots_fit_the_machine(source: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, slots in ((1, 1), (2, 2), (16, 2)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert draft().content["slots"] == slots
+
+
+def test_the_hash_covers_settings_and_not_the_code(source: FakeHome) -> None:
+    first = draft()
+    assert draft().content["hash"] == first.content["hash"]
+    for other in (draft(MATRIX, "steps=3"), draft(seeds="41"), draft(arms="vanilla"), draft(slots=1)):
+        assert other.content["hash"] != first.content["hash"]
+    (source.source / "worker" / "new.py").write_text("x = 1\n")
+    edited = draft()
+    assert edited.content["snapshot"] != first.content["snapshot"]
+    assert [s.run_id for s in edited.specs] == [s.run_id for s in first.specs]
+
+
+def test_a_spec_on_disk_holds_every_field_and_reads_back(source: FakeHome) -> None:
+    plan, is_new = planning.write_plan(source.home, draft())
+    assert is_new
+    for run, spec in zip(plan.runs(), draft().specs, strict=True):
+        data = durable.read_json(run.spec_path)
+        assert set(data["config"]) == set(TrainConfig.__dataclass_fields__)
+        assert RunSpec.from_json(data) == spec
+        assert set(data["versions"]) == {"torch", "transformers", "peft", "numpy"} and all(data["versions"].values())
+
+
+def test_planning_twice_adds_nothing_and_keeps_the_first_snapshot(source: FakeHome) -> None:
+    first, _ = planning.write_plan(source.home, draft())
+    before = tree(source.home.path)
+    (source.source / "worker" / "new.py").write_text("x = 1\n")
+    second, is_new = planning.write_plan(source.home, draft())
+    assert not is_new and second.content == first.content
+    assert tree(source.home.path) == before
+
+
+def test_a_plan_that_died_half_way_is_completed(source: FakeHome) -> None:
+    plan, _ = planning.write_plan(source.home, draft())
+    (plan.path / "plan.json").unlink()
+    lost = plan.runs()[1]
+    lost.spec_path.unlink()
+    lost.path.rmdir()
+    again, is_new = planning.write_plan(source.home, draft())
+    assert is_new and all(run.spec_path.is_file() for run in again.runs())
+
+
+def test_commands_mean_the_plan_that_was_planned_last(source: FakeHome) -> None:
+    one, _ = planning.write_plan(source.home, draft())
+    os.utime(one.path / "plan.json", (1, 1))
+    two, _ = planning.write_plan(source.home, draft(MATRIX, "steps=3"))
+    assert choose_plan(source.home, None).plan_id == two.plan_id
+    planning.write_plan(source.home, draft())
+    assert choose_plan(source.home, None).plan_id == one.plan_id
+    assert choose_plan(source.home, two.plan_id[:-2]).plan_id == two.plan_id
+
+
+def test_a_snapshot_is_the_code_and_notices_an_edit(source: FakeHome) -> None:
+    name = snapshot.content_hash(source.source)
+    target = snapshot.freeze(source.source, source.home.snapshots, name)
+    assert (target / "worker" / "__main__.py").read_bytes() == (source.source / "worker" / "__main__.py").read_bytes()
+    assert not (target / "worker" / "__main__.py").stat().st_mode & 0o222
+    assert snapshot.mismatch(source.home.snapshots, name) is None
+    (target / "core").chmod(0o755)
+    (target / "core" / "spec.py").chmod(0o644)
+    (target / "core" / "spec.py").write_text("edited\n")
+    assert "has been changed" in (snapshot.mismatch(source.home.snapshots, name) or "")
+
+
+def test_litter_does_not_change_the_hash(source: FakeHome) -> None:
+    name = snapshot.content_hash(source.source)
+    (source.source / "core" / "__pycache__").mkdir()
+    (source.source / "core" / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"x")
+    (source.source / "core" / ".spec.py.swp").write_bytes(b"x")
+    assert snapshot.content_hash(source.source) == name
+
+
+def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_path: Path) -> None:
+    from core.problems import load_problems
+
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    try:
+        load_problems(rows)
+    except ValueError as error:
+        pytest.fail(f"the example row does not fit core.problems: {error}")
+    plan, _ = planning.write_plan(source.home, draft(problems=str(rows)))
+    spec = RunSpec.from_json(durable.read_json(plan.runs()[0].spec_path))
+    assert spec.config.problems == "rows"
+    assert spec.config.problems_sha256 == hashlib.sha256(rows.read_bytes()).hexdigest()
+    assert plan.runs()[0].problems_path.read_bytes() == rows.read_bytes()
+
+
+def test_a_cuda_preset_is_plannable_on_any_box(source: FakeHome) -> None:
+    found = draft(Matrix("f", "full", (41,), (Arm("vanilla", "vanilla"),)))
+    assert found.specs[0].config.device == "cuda" and "--problems" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    "overrides, flags, words",
+    [
+        (["steps=many"], {}, ["steps", "'many'", "whole number"]),
+        (["stepz=3"], {}, ["stepz", "steps"]),
+        (["steps"], {}, ["key=value"]),
+        (["model=./nowhere"], {}, ["model", "./nowhere"]),
+        (["problems_sha256=00"], {}, ["problems_sha256", "--problems"]),
+        ([], {"arms": "erase"}, ["erase", "vanilla, no_loophole"]),
+        ([], {"seeds": "41,x"}, ["--seeds", "41,x"]),
+        ([], {"seeds": "41,41"}, ["41", "twice"]),
+        ([], {"slots": 0}, ["--slots 0"]),
+        ([], {"slots": 99999}, ["99999", "cores"]),
+        ([], {"problems": "nowhere.jsonl"}, ["nowhere.jsonl"]),
+    ],
+)
+def test_bad_choices_are_named(source: FakeHome, overrides: list[str], flags: dict, words: list[str]) -> None:
+    with pytest.raises(Refused) as refused:
+        draft(MATRIX, *overrides, **flags)
+    assert refused.value.exit_code == 2
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_too_little_disk_and_a_network_home_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Refused, match="GB free"):
+        Home(tmp_path).require_free_disk(1e9)
+    monkeypatch.setattr("orchestrator.home.file_system", lambda _: "nfs4")
+    with pytest.raises(Refused, match="network file system"):
+        Home(tmp_path).require_writable()
