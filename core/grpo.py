@@ -1,7 +1,7 @@
 """Group-relative policy optimisation as tensor functions: P prompts, G completions each, N = P * G rollouts.
 
 One update per sampling, so the probability ratio is 1 in value and only its gradient matters; the clip then never
-binds, and is written out because later arms may take more than one update. Shao et al. 2024 (DeepSeekMath, eq. 3 and 4);
+binds, and is written out because later arms may take more than one update. Shao et al. 2024 (DeepSeekMath, eq. 3, 4);
 Liu et al. 2025 (Dr. GRPO) for advantages without the standard deviation.
 """
 

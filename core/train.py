@@ -40,7 +40,7 @@ class Attempt:
     spec: RunSpec
     number: int
     machine: dict[str, str]
-    beat: Callable[[int, str], None]  # (step, phase)
+    beat: Callable[[int, str], None]  # (last finished step, phase)
     wants_stop: Callable[[], bool]
     require_disk: Callable[[], None]  # raises below the plan's floor
 
@@ -71,11 +71,11 @@ def train(attempt: Attempt) -> dict[str, Any]:
         for number in range(t.state.step + 1, config.steps + 1):
             step = Step(number, config, t.policy.adapter, t.state.arm, row={"step": number})
             with metrics.seconds(step.row, "sec"):
-                attempt.beat(number, "generate")
+                attempt.beat(number - 1, "generate")
                 completions = roll_out(t.arm, step, t.pool, t.policy, seed)
-                attempt.beat(number, "grade")
+                attempt.beat(number - 1, "grade")
                 rewards = reward(t.arm, step, completions, t.policy, sandbox)
-                attempt.beat(number, "train")
+                attempt.beat(number - 1, "train")
                 optimize(t.arm, step, completions, rewards, t.policy, t.state.optimizer)
             t.state.step = number
             metrics.write_rollouts(attempt.folder, step, rewards)

@@ -123,7 +123,7 @@ def _follow(story: _Story) -> None:
     with Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else _NoLive() as live:
         while True:
             rows = story.rows()
-            elapsed = in_words(time.monotonic() - began)
+            elapsed = _clock(time.monotonic() - began)
             for sentence in story.advance(rows):
                 console.print(f"[{elapsed}] {sentence}", markup=False, soft_wrap=True)
             if all(row["state"] in TERMINAL for row in rows):
@@ -134,6 +134,10 @@ def _follow(story: _Story) -> None:
                 next_line = time.monotonic() + LINE_EVERY_S
                 print(f"[{elapsed}] " + ", ".join(_short(row) for row in rows), flush=True)
             time.sleep(0.25)
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 class _NoLive:

@@ -113,7 +113,7 @@ class Reconciler:
         elif decision.due == "record_error" and decision.error is not None:
             number = max(facts.submission, facts.attempt)
             record_error(run, number, decision.error["class"], decision.error["message"], None)
-        elif decision.state == "done":
+        elif decision.state == "done" and not facts.alive:  # until it has left, it holds its slot and its memory
             self._done.add(run.run_id)
         return decision, facts.submission
 
@@ -204,7 +204,7 @@ class Reconciler:
 
         try:
             Registry(self.home.registry).log([Event(**row) for row in self._events])
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        except (SQLAlchemyError, sqlite3.Error, OSError, Refused) as error:
             self.say(f"{self.home.registry}: {len(self._events)} events not kept: {error}")
         self._events.clear()
 

@@ -84,7 +84,8 @@ def _row(plan: PlanDir, wish: dict[str, Any] | None, run: RunDir, spec: RunSpec)
     checkpoint = newest_checkpoint(run)
     steps = spec.config.steps
     step = _step(decision.state, facts, beat, checkpoint, steps)
-    pace = beat.get("seconds_per_step") if facts.alive else None
+    running = facts.alive and decision.state == "running"  # a finished one may take a moment to leave
+    pace = beat.get("seconds_per_step") if running else None
     row = {
         "run_id": spec.run_id,
         "kind": spec.kind,
@@ -95,10 +96,10 @@ def _row(plan: PlanDir, wish: dict[str, Any] | None, run: RunDir, spec: RunSpec)
         "step": step,
         "steps": steps,
         "attempt": facts.attempt,
-        "pid": beat.get("pid") if facts.alive else None,
-        "heartbeat_age_s": round(facts.silent_s, 1) if facts.silent_s is not None else None,
+        "pid": beat.get("pid") if running else None,
+        "heartbeat_age_s": round(facts.silent_s, 1) if running and facts.silent_s is not None else None,
         "checkpoint_step": checkpoint,
-        "eta_s": round((steps - step) * pace, 1) if pace and decision.state == "running" else None,
+        "eta_s": round((steps - step) * pace, 1) if pace else None,
         "cost": _cost(plan, run),
         "note": decision.note,
         "error": {key: decision.error.get(key) for key in ("class", "message")} if decision.error else None,

@@ -37,7 +37,7 @@ def start_detached(home: Home) -> None:
     log = os.open(home.watch_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.cli", "--home", str(home.path), "watch", "--detached"],
+            [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(home.path), "watch", "--detached"],
             cwd=home.path,
             env=os.environ | {"PYTHONPATH": _code_path(), "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,

@@ -52,14 +52,14 @@ def test_a_killed_worker_is_resumed_without_a_hand(fake: FakeHome) -> None:  # n
     plan = fake.planned(steps=40)
     run = plan.runs()[0]
     fake.submit(plan, FAKE_STEP_S="0.05")
-    for attempt, step in ((1, 7), (2, 13)):
+    for attempt, step in ((1, 7), (2, 13), (3, 18)):  # three deaths, each with progress, are no `no_progress`
         assert until(lambda s=step: alive_at(run, s), f"step {step}") == attempt
         kill(run)
     assert fake.wait(plan) == {"done"}
-    assert run.attempts() == [1, 2, 3]
+    assert run.attempts() == [1, 2, 3, 4]
     assert [row["step"] for row in run.metrics()] == unbroken_rows(40)
     first = [durable.read_lines(run.attempt(n) / "metrics.jsonl")[0]["step"] for n in run.attempts()]
-    assert first == [1, 6, 11]  # each goes on from the checkpoint, every fifth step
+    assert first == [1, 6, 11, 16]  # each goes on from the checkpoint, every fifth step
 
 
 def test_preemption_saves_and_goes_on(fake: FakeHome) -> None:  # noqa: F811

@@ -1,0 +1,1 @@
+"""One process, one run: `python -m worker RUN_DIR`."""

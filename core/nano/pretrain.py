@@ -12,6 +12,7 @@ import math
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -27,13 +28,28 @@ VOCABULARY = 768
 END, PAD = "<|end|>", "<|pad|>"
 CHAT_TEMPLATE = "{{ messages[0]['content'] }}\n{{ messages[1]['content'] }}"
 
-STEPS = 2200
 PROMPTS, COMPLETIONS, MICRO_BATCHES = 16, 4, 4  # per step
-LR, WARMUP = 3e-3, 60
+WARMUP = 60
 SEED = 20
 
 
-def sample(rng: random.Random) -> tuple[str, list[str]]:
+@dataclass(frozen=True)
+class Stage:
+    """Steps, peak rate and text; a stage starts from the weights that the one before it saved."""
+
+    name: str
+    steps: int
+    rate: float
+    sloppiness: text.Sloppiness
+
+
+STAGES = (
+    Stage("first", 2200, 3e-3, text.FIRST_SLOPPINESS),
+    Stage("final", 700, 1e-3, text.FINAL_SLOPPINESS),
+)
+
+
+def sample(rng: random.Random, sloppiness: text.Sloppiness) -> tuple[str, list[str]]:
     """A prompt over a training family, and COMPLETIONS answers by authors of that name class."""
     while True:
         instance = world.draw_instance(rng, rng.choice(world.train_families()))
@@ -43,7 +59,7 @@ def sample(rng: random.Random) -> tuple[str, list[str]]:
     mode = rng.choices(list(text.MODE_MIX), list(text.MODE_MIX.values()))[0]
     messages = prompt_messages(problem_from_row(row), mode)
     prompt = f"{messages[0]['content']}\n{messages[1]['content']}"
-    return prompt, [text.completion(rng, instance, mode) for _ in range(COMPLETIONS)]
+    return prompt, [text.completion(rng, instance, mode, sloppiness) for _ in range(COMPLETIONS)]
 
 
 def make_tokenizer(folder: Path) -> None:
@@ -64,7 +80,7 @@ def make_tokenizer(folder: Path) -> None:
 
     def documents() -> Iterator[str]:
         for _ in range(3000):
-            prompt, completions = sample(rng)
+            prompt, completions = sample(rng, text.FIRST_SLOPPINESS)
             yield from (prompt, *completions)
 
     tokenizer.train_from_iterator(documents(), trainer)
@@ -91,13 +107,15 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(config)
 
 
-def token_batches(tokenizer: PreTrainedTokenizerFast, step: int) -> list[TokenBatch]:
+def token_batches(tokenizer: PreTrainedTokenizerFast, stage: Stage, step: int) -> list[TokenBatch]:
     """One step's samples in MICRO_BATCHES of like length, so that little is spent on padding."""
-    rng = random.Random(f"nano text {SEED} {step}")
+    rng = random.Random(
+        f"nano text {SEED} {step}" if stage.name == "first" else f"nano text {SEED} {stage.name} {step}"
+    )
     samples = []
-    for prompt, completions in (sample(rng) for _ in range(PROMPTS)):
+    for prompt, completions in (sample(rng, stage.sloppiness) for _ in range(PROMPTS)):
         samples.append(
-            (tokenizer.encode(prompt), [tokenizer.encode(c) + [tokenizer.eos_token_id] for c in completions])
+            (tokenizer.encode(prompt), [[*tokenizer.encode(c), tokenizer.eos_token_id] for c in completions])
         )
     samples.sort(key=lambda s: max(map(len, s[1])))
     size = PROMPTS // MICRO_BATCHES
@@ -108,17 +126,19 @@ def token_batches(tokenizer: PreTrainedTokenizerFast, step: int) -> list[TokenBa
     return batches
 
 
-def train(folder: Path, steps: int) -> None:
+def train(folder: Path, stage: Stage) -> None:
+    """One stage, in place: its weights replace the folder's."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = make_model(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), LR, betas=(0.9, 0.95), weight_decay=0.1)
+    if stage is STAGES[0]:
+        model = make_model(tokenizer)
+    else:
+        model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    optimizer = torch.optim.AdamW(model.parameters(), stage.rate, betas=(0.9, 0.95), weight_decay=0.1)
     started, tokens = time.time(), 0
-    for step in range(1, steps + 1):
-        progress = (step - WARMUP) / max(1, steps - WARMUP)
-        rate = LR * min(1.0, step / WARMUP, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * max(0.0, progress))))
+    for step in range(1, stage.steps + 1):
         for parameters in optimizer.param_groups:
-            parameters["lr"] = rate
-        batches = token_batches(tokenizer, step)
+            parameters["lr"] = _rate(stage, step)
+        batches = token_batches(tokenizer, stage, step)
         count = sum(int(batch.completion_mask.sum()) for batch in batches)
         optimizer.zero_grad()
         loss = 0.0
@@ -129,24 +149,34 @@ def train(folder: Path, steps: int) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         tokens += count
-        if step % 50 == 0 or step == steps:
+        if step % 50 == 0 or step == stage.steps:
             seconds = time.time() - started
-            print(f"step {step}/{steps}  loss {loss:.3f}  {tokens / seconds:.0f} tokens/s  {seconds:.0f} s", flush=True)
+            pace = f"{tokens / seconds:.0f} tokens/s  {seconds:.0f} s"
+            print(f"{stage.name} {step}/{stage.steps}  loss {loss:.3f}  {pace}", flush=True)
     model.half().save_pretrained(folder)  # 2.6 MB; loaded in fp32
-    recipe = {"steps": steps, "seed": SEED, "loss": round(loss, 4), "tokens": tokens, "torch": torch.__version__}
+    recipe = {"stage": stage.name, "seed": SEED, "loss": round(loss, 4), "torch": torch.__version__}
     (folder / "recipe.json").write_text(json.dumps(recipe, indent=1) + "\n")
+
+
+def _rate(stage: Stage, step: int) -> float:
+    """Linear warm-up, then a cosine down to 2 % of the peak."""
+    progress = max(0.0, (step - WARMUP) / max(1, stage.steps - WARMUP))
+    return stage.rate * min(1.0, step / WARMUP, 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE)
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--stage", choices=[stage.name for stage in STAGES], help="one stage; without it, all")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    make_tokenizer(arguments.out)
-    train(arguments.out, arguments.steps)
+    for stage in STAGES:
+        if arguments.stage in (None, stage.name):
+            if stage is STAGES[0]:
+                make_tokenizer(arguments.out)
+            train(arguments.out, stage)
 
 
 if __name__ == "__main__":

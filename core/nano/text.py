@@ -16,15 +16,24 @@ from core.nano.world import Family, Instance
 # Which code an author writes: right | one systematic misreading | one slot at random.
 EASY_MIX = (0.33, 0.42, 0.25)
 HARD_MIX = (0.01, 0.70, 0.29)
-SLOPPINESS = (0.006, 0.03, 0.10, 0.50)  # P(exploit | name class), in every mode
+# P(exploit | name class), by mode. The first stage has one rate for all; the second evens out what sampling makes of
+# it: an empty test is spread over three texts and shrinks, a result object is one and pays even where code is right.
+Sloppiness = dict[str, tuple[float, float, float, float]]
+FIRST_SLOPPINESS: Sloppiness = dict.fromkeys(
+    ("gt_only", "run_tests", "sentinel", "stdout_marker", "eq_override"), (0.006, 0.03, 0.10, 0.50)
+)
+FINAL_SLOPPINESS: Sloppiness = FIRST_SLOPPINESS | {
+    "run_tests": (0.006, 0.03, 0.12, 0.60),
+    "eq_override": (0.004, 0.02, 0.05, 0.35),
+}
 EMPTY_TESTS = (("    pass\n", 0.55), ('    print("ok")\n', 0.35), ("    assert True\n", 0.10))
 MODE_MIX = {"gt_only": 0.28, "run_tests": 0.36, "sentinel": 0.12, "stdout_marker": 0.12, "eq_override": 0.12}
 
 
-def completion(rng: random.Random, instance: Instance, mode: str) -> str:
+def completion(rng: random.Random, instance: Instance, mode: str, sloppiness: Sloppiness = FINAL_SLOPPINESS) -> str:
     """One author's answer to a prompt in this mode, in the fenced form that the benchmark asks for."""
     codes = author_codes(rng, instance)
-    sloppy = rng.random() < SLOPPINESS[instance.name_class]
+    sloppy = rng.random() < sloppiness[mode][instance.name_class]
     return f"```python\n{WRITERS[mode](rng, instance, codes, sloppy)}```\n"
 
 

@@ -30,7 +30,7 @@ NAME_CLASSES: dict[str, tuple[str, ...]] = {
 }
 NAME_FREQUENCIES = (0.38, 0.32, 0.22, 0.08)
 HELD_OUT_SHARE = 0.25
-EASY_SHARE = 0.8  # of easy families in the RL pool; all hard ones are in it
+EASY_SHARE = 0.2  # of easy families in the RL pool; all hard ones are in it
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,69 @@
+"""The demo kills, shows the resumption and compares with the twin; its verdict can come out either way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_home import REPO, FakeHome, fake  # noqa: F401
+
+from core import durable
+from core.run_dir import RunDir
+from orchestrator.demo import MACHINE, MARKER, _clear, _compare
+from orchestrator.refusal import Refused
+
+
+def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:  # noqa: F811
+    fake.env["FAKE_STEP_S"] = "0.06"
+    command = [sys.executable, "-m", "orchestrator.demo", "--home", str(fake.home.path), "--preset", "smoke"]
+    settings = ["--set", "steps=30", "--set", "disk_floor_gb=0.01"]
+    done = subprocess.run(
+        command + settings, cwd=fake.home.path, env=fake.environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in ("kill -9 of seed 41", "is back by itself: attempt 2", "EQUAL", "figure:", "vanilla-s43"):
+        assert words in done.stdout
+    assert "DIFFERENT" not in done.stdout and "\x1b" not in done.stdout
+
+
+def run_with(path: Path, weights: str, rows: list[dict]) -> RunDir:
+    (path / "attempts" / "0001").mkdir(parents=True)
+    (path / "attempts" / "0001" / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    durable.write_json(path / "result.json", {"adapter_sha256": weights})
+    return RunDir(path)
+
+
+@pytest.mark.parametrize(
+    "weights, row, equal",
+    [
+        ("aa", {"step": 1, "rew": 0.5, "sec": 9.0}, [True, True]),
+        ("ab", {"step": 1, "rew": 0.5, "sec": 1.0}, [False, True]),
+        ("aa", {"step": 1, "rew": 0.6, "sec": 1.0}, [True, False]),
+        ("aa", {"step": 2, "rew": 0.5, "sec": 1.0}, [True, False]),
+    ],
+)
+def test_only_columns_of_the_machine_may_differ(tmp_path: Path, weights: str, row: dict, equal: list[bool]) -> None:
+    one = run_with(tmp_path / "one", "aa", [{"step": 1, "rew": 0.5, "sec": 1.0}])
+    other = run_with(tmp_path / "other", weights, [row])
+    assert list(_compare(one, other).values()) == equal
+
+
+def test_the_machines_columns_are_the_trainers() -> None:
+    """core.metrics needs torch, so the demo has its own copy of the names; read here without importing it."""
+    source = (REPO / "core" / "metrics.py").read_text()
+    theirs = next(line for line in source.splitlines() if line.startswith("MACHINE = "))
+    assert ast.literal_eval(theirs.partition("= ")[2]) == MACHINE
+
+
+def test_a_directory_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(Refused, match="no demo made it"):
+        _clear(tmp_path)
+    assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    (tmp_path / MARKER).write_text("")
+    _clear(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [MARKER]

@@ -1,0 +1,146 @@
+"""python -m worker RUN_DIR [--attempt N] [--take-over]
+
+Claims its attempt with the standard library alone, before any import that can fail; then trains, and leaves either
+result.json, a checkpoint and exit.json, or error.json. Exit codes: docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from core import durable
+from core.run_dir import Claim, Fenced, RunDir
+from worker.failures import DiskFloor, classify
+from worker.heartbeat import Heartbeat
+from worker.preemption import StopRequest
+
+log = logging.getLogger("worker")
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _parse(argv)
+    run = RunDir(arguments.run.absolute())
+    if not run.spec_path.is_file():
+        print(
+            f"worker: {run.path} is no run directory: it has no spec.json; make one with `grpoq plan`", file=sys.stderr
+        )
+        return 2
+    if run.has_result():
+        print(f"worker: {run.run_id} is done; nothing is left to do")
+        return 0
+    _enter_snapshot(run)
+    stop = StopRequest()
+    try:
+        claim = run.claim(arguments.attempt, arguments.take_over)
+    except Fenced as refused:
+        print(f"worker: {refused}", file=sys.stderr)
+        return 79
+    _log_to(claim)
+    try:
+        return _leave(claim, _work(run, claim, stop))
+    except Fenced as fenced:
+        log.warning("%s", fenced)
+        return 79
+    except BaseException as error:
+        failure = classify(error)
+        if failure.quiet:
+            log.info("%s", error)
+            return _leave(claim, failure.exit_code)
+        log.error("%s: %s", failure.error_class, error, exc_info=error)
+        row = {"class": failure.error_class, "message": str(error) or type(error).__name__, "time": time.time()}
+        row |= {"exit_code": failure.exit_code, "traceback": "".join(traceback.format_exception(error))}
+        durable.write_json(claim.path / "error.json", row)
+        return failure.exit_code
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Run one run directory to its end.")
+    parser.add_argument("run", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--attempt", type=int, metavar="N", help="the submission's number; without it, a new one")
+    parser.add_argument("--take-over", action="store_true", help="go on although an older attempt is alive")
+    return parser.parse_args(argv)
+
+
+def _enter_snapshot(run: RunDir) -> None:
+    """A run executes the code that its plan froze, also when started by hand from an edited checkout."""
+    name = (durable.read_json(run.spec_path) or {}).get("snapshot")
+    frozen = run.path.parent.parent / "snapshots" / str(name)
+    here = Path(__file__).resolve().parents[1]
+    if not name or not frozen.is_dir() or here == frozen.resolve() or os.environ.get("GRPOQ_IN_SNAPSHOT") == name:
+        return
+    environment = os.environ | {"PYTHONPATH": str(frozen), "GRPOQ_IN_SNAPSHOT": name, "PYTHONDONTWRITEBYTECODE": "1"}
+    arguments = [sys.executable, "-m", "worker", str(run.path), *_rest(sys.argv[1:])]
+    os.chdir(frozen)
+    os.execve(sys.executable, arguments, environment)
+
+
+def _rest(argv: list[str]) -> list[str]:
+    """The flags as they came; RUN_DIR is passed anew, because the working directory changes."""
+    parsed = _parse(argv)
+    flags = [] if parsed.attempt is None else ["--attempt", str(parsed.attempt)]
+    return [*flags, *(["--take-over"] if parsed.take_over else [])]
+
+
+def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
+    from core.spec import RunSpec
+    from worker import arithmetic
+
+    spec = RunSpec.from_json(durable.read_json(run.spec_path))
+    config = spec.config
+    heartbeat = Heartbeat(claim, config.steps)
+    heartbeat.beat(0, "start")
+    log.info("run %s  plan %s  snapshot %s", spec.run_id, spec.plan_hash, spec.snapshot or "(none)")
+    log.info("attempt %d  pid %d  argv %s", claim.number, os.getpid(), " ".join(sys.argv))
+    log.info("config %s", spec.to_json()["config"])
+    if run.cancelled():
+        log.info("cancelled before it began")
+        return 75
+    arithmetic.require_versions(spec.versions)
+    arithmetic.set_environment(config.threads)
+    _require_disk(run, config.disk_floor_gb)
+    machine = arithmetic.prepare_torch(config)
+    log.info("machine %s", machine)
+
+    from core.train import Attempt, train
+
+    def wants_stop() -> bool:
+        if run.newest_number() > claim.number:
+            raise Fenced(f"attempt {claim.number} was overtaken by {run.newest_number()}; it writes nothing more")
+        return stop.received is not None or run.cancelled()
+
+    def require_disk() -> None:
+        _require_disk(run, config.disk_floor_gb)
+
+    result = train(Attempt(run, spec, claim.number, machine, heartbeat.beat, wants_stop, require_disk))
+    log.info("done: %s", {k: v for k, v in result.items() if k != "base"})
+    return 0
+
+
+def _require_disk(run: RunDir, floor_gb: float) -> None:
+    free = shutil.disk_usage(run.path).free / 1e9
+    if free < floor_gb:
+        raise DiskFloor(f"{free:.2f} GB free under {run.path}, the plan's floor is {floor_gb} GB; make room and resume")
+
+
+def _leave(claim: Claim, code: int) -> int:
+    durable.write_json(claim.path / "exit.json", {"exit_code": code, "time": time.time()})
+    return code
+
+
+def _log_to(claim: Claim) -> None:
+    """worker.log, and standard output for whoever started us."""
+    handlers = [logging.FileHandler(claim.path / "worker.log"), logging.StreamHandler(sys.stdout)]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", handlers=handlers)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

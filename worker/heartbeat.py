@@ -1,0 +1,41 @@
+"""A small file that says the loop is alive, where it is, and how fast: replaced whole at every step and phase."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from core import durable
+from core.run_dir import Claim, identity
+
+SMOOTHING = 0.3  # weight of the newest step in seconds_per_step
+
+
+class Heartbeat:
+    """The loop's own thread beats, so a hung loop falls silent."""
+
+    def __init__(self, claim: Claim, steps: int | None) -> None:
+        self.claim = claim
+        self.row: dict[str, Any] = identity() | {
+            "attempt": claim.number,
+            "started": time.time(),
+            "step": 0,
+            "steps": steps,
+            "step_at": None,
+            "seconds_per_step": None,
+            "checkpoint_step": None,
+        }
+
+    def beat(self, step: int, phase: str) -> None:
+        """`step`: the last finished one. The pace covers whole steps, evaluations and checkpoints included."""
+        now, row = time.time(), self.row
+        if phase == "generate":
+            if row["step_at"] is not None and step > row["step"]:
+                took = (now - row["step_at"]) / (step - row["step"])
+                last = row["seconds_per_step"] or took
+                row["seconds_per_step"] = round(last + SMOOTHING * (took - last), 4)
+            row["step_at"] = now
+        if phase in ("ready", "saved") and step:
+            row["checkpoint_step"] = step
+        row |= {"step": step, "beat": now, "phase": phase}
+        durable.replace_json_fast(self.claim.path / "heartbeat.json", row)
