@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.decoder import Decoder
 
-NUCLEUS_WIDTH = 1024  # candidates looked at first; the whole vocabulary only where they do not hold top_p
+NUCLEUS_WIDTH = 64  # candidates looked at first; all only where these do not hold top_p
 
 
 def generator(*key: object) -> torch.Generator:
