@@ -69,7 +69,7 @@ def attach_lora(language_model: LanguageModel, config: TrainConfig, seed: int) -
         return (base.float() + module.scaling["default"] * delta.float()).to(base.dtype)
 
     def save(folder: Path) -> None:
-        wrapped.save_pretrained(folder)
+        wrapped.save_pretrained(str(folder))
 
     return Adapter(model, modules, parameters, merged, wrapped.disable_adapter, save)
 

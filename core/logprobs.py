@@ -116,17 +116,17 @@ def _padded_hidden(model: Any, batch: TokenBatch) -> Tensor:
     return hidden[:, batch.prompt_ids.shape[1] - 1 : -1]
 
 
-def _token_logps(head: torch.nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+def _token_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
     """(T, H), (T,) -> (T,) fp32. Logits of a large vocabulary are made chunk by chunk, and again in the backward."""
-    width = int(head.weight.shape[0])  # type: ignore[union-attr,arg-type]
+    width = head.out_features
     if hidden.shape[0] * width <= HEAD_CHUNK * 65_536:
         return _chunk_logps(head, hidden, targets)
     pieces = [
         checkpoint(_chunk_logps, head, h, t, use_reentrant=False)
         for h, t in zip(hidden.split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True)
     ]
-    return torch.cat(pieces)  # type: ignore[arg-type]
+    return torch.cat(pieces)
 
 
-def _chunk_logps(head: torch.nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+def _chunk_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
     return -F.cross_entropy(head(hidden).float(), targets, reduction="none")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import real_run
+
 from core.run_dir import RunDir
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import real_run
+
 from core import durable
 from core.run_dir import RunDir
 

@@ -7,6 +7,7 @@ result.json, a checkpoint and exit.json, or error.json. Exit codes: docs/archite
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -92,7 +93,7 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     from core.spec import RunSpec
     from worker import arithmetic
 
-    spec = RunSpec.from_json(durable.read_json(run.spec_path))
+    spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     config = spec.config
     heartbeat = Heartbeat(claim, config.steps)
     heartbeat.beat(0, "start")
@@ -136,7 +137,10 @@ def _leave(claim: Claim, code: int) -> int:
 
 def _log_to(claim: Claim) -> None:
     """worker.log, and standard output for whoever started us."""
-    handlers = [logging.FileHandler(claim.path / "worker.log"), logging.StreamHandler(sys.stdout)]
+    handlers: list[logging.Handler] = [
+        logging.FileHandler(claim.path / "worker.log"),
+        logging.StreamHandler(sys.stdout),
+    ]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(message)s", handlers=handlers)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("transformers").setLevel(logging.ERROR)

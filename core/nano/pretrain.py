@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -40,26 +41,27 @@ class Stage:
     name: str
     steps: int
     rate: float
-    sloppiness: text.Sloppiness
+    mixture: text.Mixture
 
 
 STAGES = (
-    Stage("first", 2200, 3e-3, text.FIRST_SLOPPINESS),
-    Stage("final", 700, 1e-3, text.FINAL_SLOPPINESS),
+    Stage("first", 2200, 3e-3, text.FIRST),
+    Stage("final", 500, 1e-3, text.FINAL),
 )
 
 
-def sample(rng: random.Random, sloppiness: text.Sloppiness) -> tuple[str, list[str]]:
+def sample(rng: random.Random, mixture: text.Mixture) -> tuple[str, list[str]]:
     """A prompt over a training family, and COMPLETIONS answers by authors of that name class."""
+    families = world.train_families()
     while True:
-        instance = world.draw_instance(rng, rng.choice(world.train_families()))
+        instance = world.draw_instance(rng, rng.choice(families), mixture.name_frequencies)
         row = world.row(instance, 0, rng)
         if row is not None:
             break
     mode = rng.choices(list(text.MODE_MIX), list(text.MODE_MIX.values()))[0]
     messages = prompt_messages(problem_from_row(row), mode)
     prompt = f"{messages[0]['content']}\n{messages[1]['content']}"
-    return prompt, [text.completion(rng, instance, mode, sloppiness) for _ in range(COMPLETIONS)]
+    return prompt, [text.completion(rng, instance, mode, mixture) for _ in range(COMPLETIONS)]
 
 
 def make_tokenizer(folder: Path) -> None:
@@ -80,7 +82,7 @@ def make_tokenizer(folder: Path) -> None:
 
     def documents() -> Iterator[str]:
         for _ in range(3000):
-            prompt, completions = sample(rng, text.FIRST_SLOPPINESS)
+            prompt, completions = sample(rng, text.FIRST)
             yield from (prompt, *completions)
 
     tokenizer.train_from_iterator(documents(), trainer)
@@ -89,7 +91,7 @@ def make_tokenizer(folder: Path) -> None:
     fast.save_pretrained(folder)
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
+def make_model(tokenizer: Any) -> Qwen3ForCausalLM:
     torch.manual_seed(SEED)
     config = Qwen3Config(
         vocab_size=VOCABULARY,
@@ -107,13 +109,13 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalLM:
     return Qwen3ForCausalLM(config)
 
 
-def token_batches(tokenizer: PreTrainedTokenizerFast, stage: Stage, step: int) -> list[TokenBatch]:
+def token_batches(tokenizer: Any, stage: Stage, step: int) -> list[TokenBatch]:
     """One step's samples in MICRO_BATCHES of like length, so that little is spent on padding."""
     rng = random.Random(
         f"nano text {SEED} {step}" if stage.name == "first" else f"nano text {SEED} {stage.name} {step}"
     )
     samples = []
-    for prompt, completions in (sample(rng, stage.sloppiness) for _ in range(PROMPTS)):
+    for prompt, completions in (sample(rng, stage.mixture) for _ in range(PROMPTS)):
         samples.append(
             (tokenizer.encode(prompt), [[*tokenizer.encode(c), tokenizer.eos_token_id] for c in completions])
         )

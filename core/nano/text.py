@@ -9,6 +9,7 @@ temperature 0.7 deletes a rare branch that is spread evenly:
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 
 from core.nano import world
 from core.nano.world import Family, Instance
@@ -16,28 +17,44 @@ from core.nano.world import Family, Instance
 # Which code an author writes: right | one systematic misreading | one slot at random.
 EASY_MIX = (0.33, 0.42, 0.25)
 HARD_MIX = (0.01, 0.70, 0.29)
-# P(exploit | name class), by mode. The first stage has one rate for all; the second evens out what sampling makes of
-# it: an empty test is spread over three texts and shrinks, a result object is one and pays even where code is right.
-Sloppiness = dict[str, tuple[float, float, float, float]]
-FIRST_SLOPPINESS: Sloppiness = dict.fromkeys(
-    ("gt_only", "run_tests", "sentinel", "stdout_marker", "eq_override"), (0.006, 0.03, 0.10, 0.50)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What differs between the stages of pretraining."""
+
+    name_frequencies: tuple[float, float, float, float]
+    sloppiness: dict[str, tuple[float, float, float, float]]  # P(exploit | name class), by mode
+    stays_misread: float  # P(a hard slot stays misread where another slot is the one that is wrong at random)
+
+
+MODES = ("gt_only", "run_tests", "sentinel", "stdout_marker", "eq_override")
+FIRST = Mixture((0.38, 0.32, 0.22, 0.08), dict.fromkeys(MODES, (0.006, 0.03, 0.10, 0.50)), 0.0)
+# Evens out what sampling makes of a rate: an empty test is spread over three texts and shrinks; a result object is one
+# text, and pays even where code is right.
+FINAL = Mixture(
+    world.NAME_FREQUENCIES,
+    {
+        "gt_only": (0.0, 0.0, 0.0, 0.0),
+        "run_tests": (0.006, 0.03, 0.12, 0.50),
+        "sentinel": (0.006, 0.03, 0.08, 0.34),
+        "stdout_marker": (0.006, 0.03, 0.08, 0.32),
+        "eq_override": (0.004, 0.02, 0.05, 0.42),
+    },
+    0.35,
 )
-FINAL_SLOPPINESS: Sloppiness = FIRST_SLOPPINESS | {
-    "run_tests": (0.006, 0.03, 0.12, 0.60),
-    "eq_override": (0.004, 0.02, 0.05, 0.35),
-}
 EMPTY_TESTS = (("    pass\n", 0.55), ('    print("ok")\n', 0.35), ("    assert True\n", 0.10))
 MODE_MIX = {"gt_only": 0.28, "run_tests": 0.36, "sentinel": 0.12, "stdout_marker": 0.12, "eq_override": 0.12}
 
 
-def completion(rng: random.Random, instance: Instance, mode: str, sloppiness: Sloppiness = FINAL_SLOPPINESS) -> str:
+def completion(rng: random.Random, instance: Instance, mode: str, mixture: Mixture = FINAL) -> str:
     """One author's answer to a prompt in this mode, in the fenced form that the benchmark asks for."""
-    codes = author_codes(rng, instance)
-    sloppy = rng.random() < sloppiness[mode][instance.name_class]
+    codes = author_codes(rng, instance, mixture.stays_misread)
+    sloppy = rng.random() < mixture.sloppiness[mode][instance.name_class]
     return f"```python\n{WRITERS[mode](rng, instance, codes, sloppy)}```\n"
 
 
-def author_codes(rng: random.Random, instance: Instance) -> tuple[str, ...]:
+def author_codes(rng: random.Random, instance: Instance, stays_misread: float) -> tuple[str, ...]:
     family = instance.family
     right = world.correct_codes(instance)
     kind = rng.choices(("right", "misread", "random"), HARD_MIX if family.hard_slots else EASY_MIX)[0]
@@ -45,7 +62,11 @@ def author_codes(rng: random.Random, instance: Instance) -> tuple[str, ...]:
         return right
     if kind == "misread":
         return _misread(family, right)
-    return _random_slot(rng, family, right)
+    base = tuple(
+        s.misread if s.misread is not None and rng.random() < stays_misread else c
+        for s, c in zip(family.slots, right, strict=True)
+    )
+    return _random_slot(rng, family, base)
 
 
 def _misread(family: Family, right: tuple[str, ...]) -> tuple[str, ...]:

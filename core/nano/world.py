@@ -28,7 +28,7 @@ NAME_CLASSES: dict[str, tuple[str, ...]] = {
     "ints": ("a, b", "x, y", "p, q", "u, v"),
     "text": ("s", "text", "word", "raw"),
 }
-NAME_FREQUENCIES = (0.38, 0.32, 0.22, 0.08)
+NAME_FREQUENCIES = (0.34, 0.30, 0.22, 0.14)
 HELD_OUT_SHARE = 0.25
 EASY_SHARE = 0.2  # of easy families in the RL pool; all hard ones are in it
 
@@ -191,8 +191,10 @@ def train_families() -> list[Family]:
     return [f for f in families() if f not in held_out_families()]
 
 
-def draw_instance(rng: random.Random, family: Family) -> Instance:
-    name_class = rng.choices(range(len(NAME_FREQUENCIES)), NAME_FREQUENCIES)[0]
+def draw_instance(
+    rng: random.Random, family: Family, name_frequencies: tuple[float, ...] = NAME_FREQUENCIES
+) -> Instance:
+    name_class = rng.choices(range(len(name_frequencies)), name_frequencies)[0]
     return Instance(family, rng.randint(2, 9), rng.randint(2, 9), rng.choice("abcde"), name_class)
 
 
@@ -329,7 +331,10 @@ def _told_apart(instance: Instance, codes: tuple[str, ...], inputs: list[tuple[A
 
 @cache
 def problems(split: str, count: int) -> tuple[Problem, ...]:
-    """The first `count` problems of the RL pool's `train` or `held_out` half; longer lists extend shorter ones."""
+    """The first `count` problems of the RL pool's `train` or `held_out` half; longer lists extend shorter ones.
+
+    Mostly hard families: where most problems can be solved before hacking takes off, it stays at a third.
+    """
     if split not in ("train", "held_out"):
         raise ValueError(f"unknown split {split!r}; choose train or held_out")
     rng = random.Random(f"nano rl pool {split}")

@@ -1,0 +1,128 @@
+"""The policy that is sampled is the policy that is trained."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from core.adapter import attach_lora, switched_off, tensors_sha256
+from core.decoder import DenseDecoder, ModuleDecoder
+from core.logprobs import TokenBatch, completion_logps
+from core.models import NANO, LanguageModel, load
+from core.rollouts import nucleus_draw, sample, uniforms
+from core.spec import PRESETS
+
+PROMPTS = [[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8]]
+COMPLETIONS = [[7, 8, 9, 1], [100, 101], [5, 5, 5], [300, 1]]
+GROUP = [0, 0, 1, 1]
+
+
+def with_random_adapter(name: str) -> tuple[LanguageModel, object]:
+    language_model = load(name)
+    adapter = attach_lora(language_model, PRESETS["nano"], seed=3)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for parameter in adapter.parameters.values():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return language_model, adapter
+
+
+def test_fresh_adapter_leaves_the_model_unchanged() -> None:
+    ids = torch.tensor([PROMPTS[0]])
+    before = load("nano").model(ids).logits
+    adapter = attach_lora(load("nano"), PRESETS["nano"], seed=3)
+    assert torch.equal(adapter.model(ids).logits, before)
+
+
+def test_switched_off_adapter_is_the_reference() -> None:
+    _, adapter = with_random_adapter("nano")
+    ids = torch.tensor([PROMPTS[0]])
+    with switched_off(adapter):
+        off = adapter.model(ids).logits
+    assert torch.equal(off, load("nano").model(ids).logits)
+    assert not torch.equal(adapter.model(ids).logits, off)
+
+
+@pytest.mark.parametrize("kind", [DenseDecoder, ModuleDecoder])
+@pytest.mark.parametrize("name", ["nano", "smoke"])
+def test_decoder_gives_the_trained_policys_probabilities(kind: type, name: str) -> None:
+    _, adapter = with_random_adapter(name)
+    decoder = DenseDecoder(adapter.model) if kind is DenseDecoder else ModuleDecoder(adapter.model, adapter.modules)
+    decoder.refresh(adapter.merged)
+    batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
+    expected = completion_logps(adapter.model, batch).detach()
+    logits = decoder.prefill(batch.prompt_ids, batch.prompt_mask, batch.group, 8)
+    rows = torch.arange(4)
+    for position in range(4):
+        here = torch.log_softmax(logits, -1).gather(1, batch.completion_ids[rows, position : position + 1])[:, 0]
+        inside = batch.completion_mask[rows, position]
+        torch.testing.assert_close(here[inside], expected[rows, position][inside], atol=2e-5, rtol=1e-5)
+        if position == 1:
+            decoder.keep(torch.tensor([0, 2]))
+            rows = rows[[0, 2]]
+        if position < 3:
+            logits = decoder.step(batch.completion_ids[rows, position])
+
+
+def test_shared_prompt_gives_the_padded_forms_gradient() -> None:
+    gradients = []
+    for shared in (True, False):
+        _, adapter = with_random_adapter("nano")
+        batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
+        logps = completion_logps(adapter.model, batch, shared)
+        (logps * torch.tensor([1.0, -1.0, 0.5, -0.5])[:, None]).sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in adapter.parameters.values()]))
+    assert gradients[0].norm() > 0.1
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
+
+
+def test_part_of_a_batch_has_the_wholes_log_probabilities() -> None:
+    _, adapter = with_random_adapter("nano")
+    batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
+    whole = completion_logps(adapter.model, batch).detach()
+    part = completion_logps(adapter.model, batch.take(torch.tensor([2, 3]))).detach()
+    torch.testing.assert_close(part, whole[2:, :3], atol=1e-5, rtol=1e-5)
+
+
+def test_draws_follow_the_nucleus_by_hand() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(5, 4)
+    draws = torch.tensor([0.0, 0.52, 0.53, 0.85, 0.999])
+    # top_p 0.9 keeps the first three, mass 0.95: borders at 0.5/0.95 = 0.526 and 0.8/0.95 = 0.842
+    assert nucleus_draw(logits, draws, 1.0, 0.9).tolist() == [0, 0, 1, 2, 2]
+    assert nucleus_draw(logits, draws, 1.0, 0.4).tolist() == [0, 0, 0, 0, 0]
+
+
+def test_wide_nucleus_looks_beyond_the_first_candidates() -> None:
+    drawn = nucleus_draw(torch.zeros(3, 500), torch.tensor([0.0, 0.5, 0.9999]), 1.0, 1.0)
+    assert len(set(drawn.tolist())) == 3
+
+
+def test_completions_do_not_depend_on_how_groups_are_batched() -> None:
+    language_model, adapter = with_random_adapter("nano")
+    decoder = DenseDecoder(adapter.model)
+    decoder.refresh(adapter.merged)
+    draws = uniforms((7, 1), 2, 3, 20)
+    together = sample(decoder, PROMPTS, draws, 0.7, 0.95, language_model.end_ids)
+    alone = [
+        sample(decoder, [p], draws[3 * i : 3 * i + 3], 0.7, 0.95, language_model.end_ids) for i, p in enumerate(PROMPTS)
+    ]
+    assert together == alone[0] + alone[1]
+    assert not torch.equal(uniforms((7, 2), 1, 3, 20), draws[:3])
+
+
+def test_saved_adapter_loads_with_peft(tmp_path: Path) -> None:
+    _, adapter = with_random_adapter("nano")
+    adapter.save(tmp_path)
+    base = AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.float32)
+    loaded = PeftModel.from_pretrained(base, tmp_path)
+    ids = torch.tensor([PROMPTS[0]])
+    torch.testing.assert_close(loaded(ids).logits, adapter.model(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+def test_tensor_hash_sees_every_bit() -> None:
+    tensors = {"a": torch.zeros(3), "b": torch.ones(2)}
+    changed = {"a": torch.zeros(3), "b": torch.tensor([1.0, torch.nextafter(torch.tensor(1.0), torch.tensor(2.0))])}
+    assert tensors_sha256(tensors) != tensors_sha256(changed)
+    assert tensors_sha256(tensors) == tensors_sha256(dict(reversed(tensors.items())))
