@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.adapter import Adapter
@@ -20,10 +20,17 @@ class Policy:
     adapter: Adapter
     decoder: Decoder
     config: TrainConfig
+    tick: Callable[[], None] = lambda: None  # called while something long is under way
 
     @classmethod
-    def of(cls, language_model: LanguageModel, adapter: Adapter, config: TrainConfig) -> Policy:
-        return cls(language_model, adapter, make_decoder(adapter.model, adapter.modules), config)
+    def of(
+        cls,
+        language_model: LanguageModel,
+        adapter: Adapter,
+        config: TrainConfig,
+        tick: Callable[[], None] = lambda: None,
+    ) -> Policy:
+        return cls(language_model, adapter, make_decoder(adapter.model, adapter.modules), config, tick)
 
     def refresh(self) -> None:
         """Merge the adapter's present state into the decoder's weights."""
@@ -46,7 +53,7 @@ class Policy:
             rows = draws[i * members : (i + at_once) * members]
             end_ids = self.language_model.end_ids
             chunk = prompts[i : i + at_once]
-            flat += sample(self.decoder, chunk, rows, c.temperature, c.top_p, end_ids, c.device)
+            flat += sample(self.decoder, chunk, rows, c.temperature, c.top_p, end_ids, c.device, self.tick)
         return [flat[i : i + members] for i in range(0, len(flat), members)]
 
     def fits(self, problem: Problem, modes: Sequence[str]) -> bool:

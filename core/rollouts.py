@@ -7,7 +7,7 @@ inverse of the nucleus' cumulative distribution. So the draws do not depend on h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -37,10 +37,12 @@ def sample(
     top_p: float,
     end_ids: frozenset[int],
     device: str = "cpu",
+    tick: Callable[[], None] = lambda: None,
 ) -> list[list[int]]:
     """Complete each prompt `len(draws) / len(prompts)` times, at most `draws.shape[1]` tokens each.
 
-    Returns token lists in order of prompt, then member; one that ended holds its end token.
+    Returns token lists in order of prompt, then member; one that ended holds its end token. `tick` is called before
+    every token, so that a slow decode is not taken for a hung one.
     """
     rows, max_new = draws.shape
     members = rows // len(prompts)
@@ -57,6 +59,7 @@ def sample(
     running = torch.ones(rows, dtype=torch.bool, device=device)  # of these, the unfinished
     logits = decoder.prefill(prompt_ids, prompt_mask, group, max_new)
     for position in range(max_new):
+        tick()
         drawn = nucleus_draw(logits, draws[alive, position], temperature, top_p)
         tokens[alive[running], position] = drawn[running]
         running = running & ~torch.isin(drawn, ends)

@@ -157,14 +157,14 @@ PRESETS: dict[str, TrainConfig] = {
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
         device="cuda", dtype="bfloat16",
-        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0,
+        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
         device="cuda", dtype="bfloat16",
-        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0,
+        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
 }  # fmt: skip
 

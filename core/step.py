@@ -106,6 +106,7 @@ def backward(step: Step, completions: Completions, rewards: Tensor, counted: Ten
     for rows in used.reshape(-1).to(config.device).nonzero()[:, 0].split(config.micro_batch):
         if not len(rows):
             continue
+        policy.tick()
         part = batch.take(rows)
         logps = completion_logps(model, part, not config.grad_checkpointing)
         objective = policy_objective(logps, logps.detach(), advantages[rows], config.clip)

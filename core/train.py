@@ -41,6 +41,7 @@ class Attempt:
     number: int
     machine: dict[str, str]
     beat: Callable[[int, str], None]  # (last finished step, phase)
+    tick: Callable[[], None]  # within a phase: still at it
     wants_stop: Callable[[], bool]
     require_disk: Callable[[], None]  # raises below the plan's floor
 
@@ -99,7 +100,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
     betas = (config.beta1, config.beta2)
     parameters = list(adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
-    policy = Policy.of(language_model, adapter, config)
+    policy = Policy.of(language_model, adapter, config, attempt.tick)
     pool = load_pool(attempt.run, config, policy)
     state = TrainState(0, adapter, optimizer, {})
     arm = ARMS[spec.arm]

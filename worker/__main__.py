@@ -119,7 +119,7 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     def require_disk() -> None:
         _require_disk(run, config.disk_floor_gb)
 
-    result = train(Attempt(run, spec, claim.number, machine, heartbeat.beat, wants_stop, require_disk))
+    result = train(Attempt(run, spec, claim.number, machine, heartbeat.beat, heartbeat.tick, wants_stop, require_disk))
     log.info("done: %s", {k: v for k, v in result.items() if k != "base"})
     return 0
 

@@ -8,6 +8,7 @@ from typing import Any
 from core import durable
 from core.run_dir import Claim, identity
 
+TICK_S = 5.0
 SMOOTHING = 0.3  # weight of the newest step in seconds_per_step
 
 
@@ -39,3 +40,9 @@ class Heartbeat:
             row["checkpoint_step"] = step
         row |= {"step": step, "beat": now, "phase": phase}
         durable.replace_json_fast(self.claim.path / "heartbeat.json", row)
+
+    def tick(self) -> None:
+        """Beat again if the last one is TICK_S old: a phase of a large model can take many minutes."""
+        if time.time() - self.row["beat"] >= TICK_S:
+            self.row["beat"] = time.time()
+            durable.replace_json_fast(self.claim.path / "heartbeat.json", self.row)

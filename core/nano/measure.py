@@ -67,10 +67,7 @@ def main() -> None:
             run = RunDir(path)
             spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
             result = json.loads(run.result_path.read_text())
-            row = {
-                key: result[key]
-                for key in ("run_id", "arm", "seed", "steps", "takeoff_step", "wall_s", "adapter_sha256")
-            }
+            row = {key: result[key] for key in ("arm", "seed", "steps", "takeoff_step", "wall_s", "adapter_sha256")}
             found["runs"].append(row | measure(trained_policy(run), spec.config.modes[0], sandbox))
             print(f"{run.run_id}: {json.dumps(found['runs'][-1])}", flush=True)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
