@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.problems import MODES
+
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
 # The arms a plan may name; core.arms.ARMS holds what they do.
@@ -127,6 +129,9 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):
         yield f"modes = {list(c.modes)}; name one or more loophole modes, each once"
+    for mode in c.modes:
+        if mode not in MODES:
+            yield f"unknown loophole mode {mode!r} in modes; choose from {', '.join(MODES)}"
     problem = _model_problem(c.model)
     if problem:
         yield problem

@@ -21,10 +21,10 @@ def planned(home: Path, *sets: str, arm: str = "vanilla", preset: str = "smoke")
     return RunDir(next((home / "runs").iterdir()))
 
 
-def worker(run: RunDir, *flags: str, **environment: str) -> subprocess.Popen[bytes]:
+def worker(run: RunDir, *flags: str, cwd: Path = REPO, **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "worker", str(run.path), *flags]
     log = (run.path / "test-worker.log").open("ab")
-    return subprocess.Popen(command, cwd=REPO, env=os.environ | environment, stdout=log, stderr=log)
+    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, stdout=log, stderr=log)
 
 
 def finish(run: RunDir) -> dict:

@@ -106,3 +106,13 @@ def test_disk_below_the_floor_stops_with_80(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_run_is_refused_with_2(tmp_path: Path) -> None:
     assert real_run.worker(RunDir(tmp_path)).wait(60) == 2
     assert not (tmp_path / "attempts").exists()
+
+
+def test_missing_snapshot_is_refused_instead_of_running_the_code_on_disk(tmp_path: Path) -> None:
+    run = real_run.planned(tmp_path)
+    snapshot = next((tmp_path / "snapshots").iterdir())
+    snapshot.chmod(0o755)
+    snapshot.rename(tmp_path / "elsewhere")
+    assert real_run.worker(run).wait(60) == 78
+    error = json.loads((run.attempt(1) / "error.json").read_text())
+    assert error["class"] == "plan" and snapshot.name in error["message"]

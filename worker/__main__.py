@@ -23,6 +23,7 @@ from worker.heartbeat import Heartbeat
 from worker.preemption import StopRequest
 
 log = logging.getLogger("worker")
+CODE = Path(__file__).resolve().parents[1]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,14 +73,17 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _enter_snapshot(run: RunDir) -> None:
     """A run executes the code that its plan froze, also when started by hand from an edited checkout."""
     name = (durable.read_json(run.spec_path) or {}).get("snapshot")
-    frozen = run.path.parent.parent / "snapshots" / str(name)
-    here = Path(__file__).resolve().parents[1]
-    if not name or not frozen.is_dir() or here == frozen.resolve() or os.environ.get("GRPOQ_IN_SNAPSHOT") == name:
+    frozen = _snapshots(run) / str(name)
+    if not name or not frozen.is_dir() or frozen.resolve() == CODE:
         return
-    environment = os.environ | {"PYTHONPATH": str(frozen), "GRPOQ_IN_SNAPSHOT": name, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(frozen), "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = [sys.executable, "-m", "worker", str(run.path), *_rest(sys.argv[1:])]
     os.chdir(frozen)
     os.execve(sys.executable, arguments, environment)
+
+
+def _snapshots(run: RunDir) -> Path:
+    return run.path.parent.parent / "snapshots"
 
 
 def _rest(argv: list[str]) -> list[str]:
@@ -103,6 +107,10 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     if run.cancelled():
         log.info("cancelled before it began")
         return 75
+    if spec.snapshot and (_snapshots(run) / spec.snapshot).resolve() != CODE:
+        raise arithmetic.CannotHonour(
+            f"snapshot {spec.snapshot} is missing from {_snapshots(run)}: restore it, or plan anew"
+        )
     arithmetic.require_versions(spec.versions)
     arithmetic.set_environment(config.threads)
     _require_disk(run, config.disk_floor_gb)
