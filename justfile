@@ -69,7 +69,7 @@ tools:
         echo "pueue: needs cargo (rustup.rs)"
     fi
 
-# run again what docs/nano.md reports: 5 seeds with and without the loophole, measured on 2,048 completions each
+# run again what docs/nano.md reports: 5 seeds with and without the loophole, measured on 1,024 completions each
 nano-results *args:
     #!/usr/bin/env bash
     set -euo pipefail
@@ -77,7 +77,8 @@ nano-results *args:
     uv run grpoq --home results/nano submit
     uv run grpoq --home results/nano wait
     uv run grpoq --home results/nano report
-    uv run python -m core.nano.measure results/nano/runs/*
+    uv run python -m core.nano.measure --out docs/results/nano-base.json
+    uv run python -m core.nano.measure --out docs/results/nano-runs.json results/nano/runs/*
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:

@@ -55,6 +55,7 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
     target = run.checkpoints / f"step_{state.step:06d}"
     temporary = run.checkpoints / f".{target.name}.{os.getpid()}"
     run.checkpoints.mkdir(exist_ok=True)
+    durable.fsync_dir(run.path)
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     tensors = state.adapter.state()

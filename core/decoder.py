@@ -39,7 +39,7 @@ def make_decoder(model: Any, names: Mapping[str, Any]) -> Decoder:
     """`names`: the linear modules that an adapter may change, by name in `model`."""
     config = model.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-    if config.model_type in DENSE and not window:
+    if config.model_type in DENSE and not window and not getattr(config, "mlp_bias", False):
         return DenseDecoder(model)
     return ModuleDecoder(model, names)
 

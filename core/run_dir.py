@@ -163,10 +163,15 @@ class RunDir:
     def commit(self, number: int) -> Iterator[None]:
         """Hold the run while attempt `number` publishes a checkpoint or a result. Raises Fenced if it is outranked."""
         with self.locked():
+            self._require_unfinished()
             newest = self.newest_number()
             if newest > number:
                 raise Fenced(f"attempt {number} of {self.run_id} was overtaken by {newest}; it writes nothing more")
             yield
+
+    def _require_unfinished(self) -> None:
+        if self.has_result():
+            raise Fenced(f"{self.run_id} is done; nothing is added to a finished run")
 
     def submit(self, backend: str) -> int:
         """Allot the next number and record the intent, before any engine hears of it. Returns the number."""
@@ -195,6 +200,7 @@ class RunDir:
         ask whether its owner lives.
         """
         with self.locked():
+            self._require_unfinished()
             claimed = self.attempts()
             newest = self.newest_number()
             alive = [n for n in claimed if self.is_alive(n)]
@@ -216,6 +222,7 @@ class RunDir:
     def _rename_in(self, number: int) -> Claim:
         parent = self.path / "attempts"
         parent.mkdir(exist_ok=True)
+        durable.fsync_dir(self.path)
         for stale in parent.glob(".claim-*"):  # of a claimant that died under the lock we now hold
             shutil.rmtree(stale, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".claim-"))

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -94,10 +94,17 @@ class ExecutionResult:
 class Sandbox:
     """Start on first use, restart when dead, close with the context. Not for use by several threads at once."""
 
-    def __init__(self, workers: int = 1, cpu_limit_s: int = CPU_LIMIT_S, wall_limit_s: float = WALL_LIMIT_S) -> None:
+    def __init__(
+        self,
+        workers: int = 1,
+        cpu_limit_s: int = CPU_LIMIT_S,
+        wall_limit_s: float = WALL_LIMIT_S,
+        tick: Callable[[], None] = lambda: None,  # called after every result
+    ) -> None:
         if workers < 1:
             raise ValueError(f"workers = {workers}, expected at least 1")
         self._limits = (workers, cpu_limit_s, wall_limit_s, MEMORY_LIMIT_BYTES)
+        self._tick = tick
         self._servers: dict[bool, _Server] = {}
 
     def __enter__(self) -> Self:
@@ -130,7 +137,7 @@ class Sandbox:
             batch = alone or waiting
             server = self._server(reveals)
             try:
-                server.answer(batch, results)
+                server.answer(batch, results, self._tick)
             except _ServerDied:
                 self._servers.pop(reveals).close()
                 unanswered = [check for check in batch if check not in results]
@@ -180,7 +187,9 @@ class _Server:
             self.close()
             raise RuntimeError(f"the sandbox does not work here: {results.get(probe, 'its server ended at once')}")
 
-    def answer(self, checks: list[Check], results: dict[Check, ExecutionResult]) -> None:
+    def answer(
+        self, checks: list[Check], results: dict[Check, ExecutionResult], tick: Callable[[], None] = lambda: None
+    ) -> None:
         """Add each check's result as it comes. Raises _ServerDied with what came before it kept."""
         sender = threading.Thread(target=self._send, args=(checks,), daemon=True)
         sender.start()  # apart: a pipe holds 64 KiB, and both sides waiting to write would be for ever
@@ -188,6 +197,7 @@ class _Server:
             raw = self._receive()
             check = checks[raw["index"]]
             results[check] = _execution_result(check, raw)
+            tick()
         sender.join()
 
     def _send(self, checks: list[Check]) -> None:

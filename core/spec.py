@@ -132,16 +132,20 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
     for mode in c.modes:
         if mode not in MODES:
             yield f"unknown loophole mode {mode!r} in modes; choose from {', '.join(MODES)}"
-    problem = _model_problem(c.model)
-    if problem:
-        yield problem
 
 
 def _model_problem(model: str) -> str | None:
-    """Hub ids cannot be checked without a network; a directory can."""
-    if model in BUILT_IN_MODELS or (Path(model).expanduser() / "config.json").is_file():
+    """Checked when a plan is made, not when a spec is read: a finished run outlives its model's directory.
+
+    Hub ids cannot be checked without a network; a directory can.
+    """
+    try:
+        folder = Path(model).expanduser()
+    except RuntimeError as error:
+        return f"model {model!r}: {error}"
+    if model in BUILT_IN_MODELS or (folder / "config.json").is_file():
         return None
-    if model.startswith(("/", ".", "~")):
+    if model.startswith(("/", ".", "~")) or (folder.parent.is_dir() and "/" in model):
         return f"model {model!r}: no such directory, or it holds no config.json"
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", model):
         built_in = ", ".join(BUILT_IN_MODELS)
@@ -184,7 +188,11 @@ def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
         if name not in types:
             raise ValueError(f"unknown config field {name!r}; choose from {', '.join(sorted(types))}")
         values[name] = _as_type(name, value, types[name])
-    return dataclasses.replace(PRESETS[preset], **values)
+    config = dataclasses.replace(PRESETS[preset], **values)
+    problem = _model_problem(config.model)
+    if problem:
+        raise ValueError(problem)
+    return config
 
 
 def parse_set(text: str) -> tuple[str, str]:

@@ -65,7 +65,7 @@ class Trainer:
 def train(attempt: Attempt) -> dict[str, Any]:
     """Train from the newest valid checkpoint to the last step. Returns result.json's content, published."""
     config, seed = attempt.spec.config, attempt.spec.seed
-    with Sandbox(workers=config.grade_workers) as sandbox:
+    with Sandbox(workers=config.grade_workers, tick=attempt.tick) as sandbox:
         t = prepare(attempt, sandbox)
         if t.state.step == 0:
             evaluate_now(t)
@@ -169,6 +169,7 @@ def finish(t: Trainer) -> dict[str, Any]:
     t.policy.adapter.save(temporary)
     for path in temporary.iterdir():
         durable.fsync_file(path)
+    durable.fsync_dir(temporary)
     with run.commit(number):
         shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
         temporary.rename(run.adapter)

@@ -108,6 +108,8 @@ def status(
     from orchestrator.status import plan_status, run_status
     from orchestrator.status_text import plan_lines, run_lines
 
+    if watch and as_json:
+        raise Refused("--watch and --json: --json prints one document; ask again as often as you like")
     here = _home(ctx, home)
     while True:
         if run is None:

@@ -43,7 +43,8 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     arguments = parser.parse_args()
     try:
-        return demo(Path(arguments.home).absolute(), arguments.preset, arguments.overrides)
+        shorter = ["steps=80"] if arguments.preset == "nano" else []
+        return demo(Path(arguments.home).absolute(), arguments.preset, [*shorter, *arguments.overrides])
     except Refused as refusal:
         print(f"grpoq: {refusal}", file=sys.stderr)
         return refusal.exit_code

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
-from core.spec import ARM_NAMES, RunSpec, TrainConfig, digest, parse_set, resolve_config, run_id
+from core.spec import ARM_NAMES, BUILT_IN_MODELS, RunSpec, TrainConfig, digest, parse_set, resolve_config, run_id
 from orchestrator import snapshot
 from orchestrator.home import Home
 from orchestrator.matrix import Arm, Matrix, seeds_problem
@@ -87,6 +87,9 @@ def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
     if choices.problems is not None:
         given |= {"problems": "rows", "problems_sha256": _problems_sha256(choices.problems)}
     configs = {arm.label: _resolve(matrix, arm, choices, given) for arm in arms}
+    if choices.problems is not None:
+        for label, config in configs.items():
+            _require_enough_rows(choices.problems, label, config)
     order = _seed_blocks(arms, matrix, choices.seeds)
     identity = {
         "schema": SCHEMA,
@@ -142,6 +145,8 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         old = durable.read_json(path / "plan.json")
         if old is not None:
             os.utime(path / "plan.json")  # commands mean the plan that was planned last
+            for spec in draft.specs:  # one that was lost is written again
+                _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.problems)
             _index(home, old, draft)
             return PlanDir(home, path, old), False
         try:
@@ -188,7 +193,8 @@ def _resolve(matrix: Matrix, arm: Arm, choices: Choices, given: dict[str, Any]) 
     except ValueError as error:
         raise Refused(f"plan {matrix.name}, arm {arm.label}: {error}") from None
     directory = Path(config.model).expanduser()
-    if (directory / "config.json").is_file():  # runs start elsewhere, in the snapshot
+    # Runs start elsewhere, in the snapshot, where a relative directory would be another one.
+    if config.model not in BUILT_IN_MODELS and (directory / "config.json").is_file():
         config = dataclasses.replace(config, model=str(directory.resolve()))
     return config
 
@@ -210,6 +216,18 @@ def _gpu_count() -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def _require_enough_rows(path: Path, label: str, config: TrainConfig) -> None:
+    """As core.pool splits them; here, so that a plan that cannot take its first step is never made."""
+    rows = sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").split("\n"))
+    train = rows - max(1, round(config.held_out_share * rows))
+    needed = config.batch // config.completions
+    if train < needed:
+        raise Refused(
+            f"--problems {path}: {rows} rows leave {train} to train on, and a step of arm {label} asks {needed} "
+            "(batch / completions); add rows, or lower batch with --set batch=N"
+        )
 
 
 def _problems_sha256(path: Path) -> str:

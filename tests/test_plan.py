@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,7 +138,8 @@ def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_pat
     from core.problems import load_problems
 
     rows = tmp_path / "rows.jsonl"
-    rows.write_text(json.dumps(ROW) + "\n")
+    needed = 8 + 2  # of ten, two are held out, and a smoke or nano step asks at most eight
+    rows.write_text("".join(json.dumps(ROW | {"id": i}) + "\n" for i in range(needed)))
     try:
         load_problems(rows)
     except ValueError as error:
@@ -147,6 +149,22 @@ def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_pat
     assert spec.config.problems == "rows"
     assert spec.config.problems_sha256 == hashlib.sha256(rows.read_bytes()).hexdigest()
     assert plan.runs()[0].problems_path.read_bytes() == rows.read_bytes()
+
+
+def test_rows_too_few_for_one_step_are_refused(source: FakeHome, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps(ROW) + "\n")
+    with pytest.raises(Refused, match="1 rows leave 0 to train on"):
+        draft(problems=str(rows))
+
+
+def test_a_lost_run_directory_is_written_again(source: FakeHome) -> None:
+    plan, _ = planning.write_plan(source.home, draft())
+    lost = plan.runs()[0]
+    before = lost.spec_path.read_bytes()
+    shutil.rmtree(lost.path)
+    planning.write_plan(source.home, draft())
+    assert lost.spec_path.read_bytes() == before
 
 
 def test_a_cuda_preset_is_plannable_on_any_box(source: FakeHome) -> None:

@@ -1,15 +1,19 @@
 """One process, one run: who may run, who is refused, and what a failure leaves behind."""
 
+import errno
 import json
 import os
 import signal
 import time
 from pathlib import Path
 
+import pytest
 import real_run
 
 from core import durable
-from core.run_dir import RunDir
+from core.run_dir import Fenced, RunDir
+from worker.failures import classify
+from worker.heartbeat import Heartbeat
 
 
 def wait_until_alive(run: RunDir, number: int, step: int = 1) -> None:
@@ -46,11 +50,8 @@ def test_stopped_holder_cannot_commit_after_it_was_overtaken(tmp_path: Path) -> 
     run = real_run.planned(tmp_path)
     claim = run.claim(None)
     run.submit("hand")
-    try:
-        with run.commit(claim.number):
-            raise AssertionError("an outranked attempt was let in")
-    except Exception as error:
-        assert type(error).__name__ == "Fenced"
+    with pytest.raises(Fenced, match="overtaken by 2"), run.commit(claim.number):
+        pass
     os.close(claim.lock)
 
 
@@ -60,6 +61,37 @@ def test_finished_run_is_never_run_again(tmp_path: Path) -> None:
     before = files(run)
     assert real_run.worker(run).wait(60) == 0
     assert files(run) == before
+
+
+def test_nothing_is_committed_to_a_finished_run(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    claim = run.claim(None)
+    with run.commit(claim.number):
+        durable.write_json(run.result_path, {})
+    with pytest.raises(Fenced, match="is done"), run.commit(claim.number):
+        pass
+    with pytest.raises(Fenced, match="is done"):
+        run.claim(None, take_over=True)
+    os.close(claim.lock)
+
+
+def test_a_full_disk_is_the_class_disk() -> None:
+    assert classify(OSError(errno.ENOSPC, "full")) == classify(RuntimeError("No space left on device"))
+    assert (classify(OSError(errno.ENOSPC, "full")).error_class, classify(ValueError("x")).error_class) == (
+        "disk",
+        "code",
+    )
+
+
+def test_pace_is_taken_from_step_to_step_whatever_lies_between(tmp_path: Path) -> None:
+    claim = RunDir(tmp_path).claim(None)
+    heartbeat = Heartbeat(claim, 10)
+    for step in range(3):
+        heartbeat.beat(step, "generate")
+        heartbeat.beat(step + 1, "evaluate")
+        heartbeat.beat(step + 1, "saved")
+    assert heartbeat.row["seconds_per_step"] is not None and heartbeat.row["checkpoint_step"] == 3
+    os.close(claim.lock)
 
 
 def test_other_library_versions_are_refused_with_78(tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
         log.warning("%s", fenced)
         return 79
     except BaseException as error:
+        if run.newest_number() > claim.number:  # whoever overtook us may have cleared away what we were writing
+            log.warning("overtaken by attempt %d, then: %r", run.newest_number(), error)
+            return 79
         failure = classify(error)
         if failure.quiet:
             log.info("%s", error)

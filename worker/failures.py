@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from dataclasses import dataclass
 
@@ -23,6 +24,10 @@ def classify(error: BaseException) -> Failure:
         kind = getattr(sys.modules.get(module), name, None)
         if kind is not None and isinstance(error, kind):
             return failure
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Failure("disk", 80)
+    if "No space left" in str(error):  # safetensors has an exception of its own for it
+        return Failure("disk", 80)
     return Failure("code", 1)
 
 

@@ -17,6 +17,7 @@ class Heartbeat:
 
     def __init__(self, claim: Claim, steps: int | None) -> None:
         self.claim = claim
+        self.paced = 0  # the step at which the pace was last taken
         self.row: dict[str, Any] = identity() | {
             "attempt": claim.number,
             "started": time.time(),
@@ -31,11 +32,11 @@ class Heartbeat:
         """`step`: the last finished one. The pace covers whole steps, evaluations and checkpoints included."""
         now, row = time.time(), self.row
         if phase == "generate":
-            if row["step_at"] is not None and step > row["step"]:
-                took = (now - row["step_at"]) / (step - row["step"])
+            if row["step_at"] is not None and step > self.paced:
+                took = (now - row["step_at"]) / (step - self.paced)
                 last = row["seconds_per_step"] or took
                 row["seconds_per_step"] = round(last + SMOOTHING * (took - last), 4)
-            row["step_at"] = now
+            row["step_at"], self.paced = now, step
         if phase in ("ready", "saved") and step:
             row["checkpoint_step"] = step
         row |= {"step": step, "beat": now, "phase": phase}

@@ -1,7 +1,7 @@
 """Measure nano precisely: base rates in every mode (n = 2,048 each), and finished runs (n = 1,024 each).
 
 In-training evaluations are small, so that a run takes two minutes; claims are made on these. `just nano-results` writes
-docs/results/nano.json, from which docs/nano.md quotes.
+docs/results/, from which docs/nano.md quotes.
 """
 
 from __future__ import annotations
@@ -52,25 +52,28 @@ def trained_policy(run: RunDir) -> Policy:
     return policy
 
 
+def measure_base(sandbox: Sandbox) -> dict[str, Any]:
+    """Rates of the untrained model, by mode."""
+    base = fresh_policy()
+    return {mode: measure(base, mode, BASE_SAMPLES, sandbox) for mode in text.MODES[1:]}
+
+
+def measure_run(run: RunDir, sandbox: Sandbox) -> dict[str, Any]:
+    """Rates of a finished run's weights, with what its result says of the way there."""
+    spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
+    result = json.loads(run.result_path.read_text())
+    kept = {key: result[key] for key in ("arm", "seed", "steps", "takeoff_step", "wall_s", "adapter_sha256")}
+    return kept | measure(trained_policy(run), spec.config.modes[0], RUN_SAMPLES, sandbox)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN_DIR")
-    parser.add_argument("--out", type=Path, default=Path("docs/results/nano.json"))
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN_DIR", help="finished runs; none: the base model")
+    parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {"base": {}, "runs": []}
     with Sandbox() as sandbox:
-        base = fresh_policy()
-        for mode in text.MODES[1:]:
-            found["base"][mode] = measure(base, mode, BASE_SAMPLES, sandbox)
-            print(f"base {mode}: {json.dumps(found['base'][mode])}", flush=True)
-        for path in arguments.runs:
-            run = RunDir(path)
-            spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
-            result = json.loads(run.result_path.read_text())
-            row = {key: result[key] for key in ("arm", "seed", "steps", "takeoff_step", "wall_s", "adapter_sha256")}
-            found["runs"].append(row | measure(trained_policy(run), spec.config.modes[0], RUN_SAMPLES, sandbox))
-            print(f"{run.run_id}: {json.dumps(found['runs'][-1])}", flush=True)
+        found: Any = [measure_run(RunDir(path), sandbox) for path in arguments.runs] or measure_base(sandbox)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     durable.write_json(arguments.out, found)
 
