@@ -6,7 +6,7 @@ set positional-arguments
 default:
     @uv run just --list
 
-# three seeds on a small world, one of them killed and resumed, a report: 6 minutes on 2 cores
+# three seeds on a small world, one of them killed and resumed, a report: about 5 minutes on 2 cores
 demo *args:
     uv run python -m orchestrator.demo "$@"
 
