@@ -1,50 +1,47 @@
 """Run untrusted code in isolated children and get a result for every check, whatever the code does.
 
-Two server processes (core.sandbox_server), so that the process that is asked for answers never shares memory with an
-expected value or a canonical solution: checks with reveals_answers go to the one, all others to the other.
-CPU time decides what is too slow; the wall limit only ends what sleeps, so that verdicts hold on a loaded machine.
-Not shown: that the judged code could read no file. It sees the file system as any process does.
+A pool of warm server processes (core.jail.server), each shut in once (core.sandbox_levels) and judging one piece of
+code at a time. There are two kinds, so that the process that is asked for answers never shares memory, files or kernel
+objects with an expected value or a canonical solution: checks with reveals_answers go to the one, all others to the
+other. CPU time decides what is too slow; the wall limit only ends what sleeps: verdicts hold on a loaded machine.
 """
 
 import contextlib
 import json
+import logging
 import os
 import select
-import shutil
 import signal
 import struct
 import subprocess
-import sys
 import tempfile
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
+
+from core.sandbox_levels import CHOICE_VARIABLE, INSIDE, WRITABLE_BYTES, Level, candidates, visible_paths
 
 CPU_LIMIT_S = 3
 WALL_LIMIT_S = 10.0
 MEMORY_LIMIT_BYTES = 1 << 30
 SERVER_PATIENCE_S = 30.0  # beyond a check's wall limit: then the server itself is stuck
 DEATHS_PER_CHECK = 2
+IN_FLIGHT = 2  # per server: the next check is in the pipe while one runs
 
-REPO = Path(__file__).resolve().parents[1]
-# -S -s -P and this environment stand in for -I, which would also ignore PYTHONHASHSEED: sets must iterate alike always.
-SERVER_FLAGS = ("-S", "-s", "-P", "-B")
 SERVER_ENVIRONMENT = {
-    "PYTHONHASHSEED": "0",
+    "PYTHONHASHSEED": "0",  # sets must iterate alike always
     "PYTHONUTF8": "1",
     "PYTHONIOENCODING": "utf-8:backslashreplace",
     "LANG": "C.UTF-8",
     "PATH": "/usr/bin:/bin",
 }
-SERVER_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from core import sandbox_server; "
-    "del sys.path[0]; sandbox_server.main(*sys.argv[2:])"
-)
 
 _SIGNAL_NAMES = {int(number): number.name for number in signal.Signals}
+
+log = logging.getLogger(__name__)
 
 CheckKind = Literal["calls", "equality", "test_function", "script"]
 
@@ -70,13 +67,19 @@ class Check:
     solutions: tuple[str, ...] = ()
     reveals_answers: bool = False
 
+    def request(self) -> bytes:
+        """What a server reads: the trusted parts as JSON, then the program, which only the child reads."""
+        trusted = {name: value for name, value in vars(self).items() if name != "program"}
+        parts = (json.dumps(trusted).encode(), self.program.encode("utf-8", "surrogatepass"))
+        return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
 
 @dataclass(frozen=True)
 class ExecutionResult:
     """What a child reported and how it ended. `answers` is tagged JSON (core.answers); no error: it came to its end."""
 
     imported: bool = False  # compiled, and its module code ran without leaving the process
-    done: bool = False  # all steps ran to their end
+    done: bool = False  # all steps ran to their end, and the nonce that is given out after the last one came back
     answers: tuple[Any, ...] | None = None
     attributes: tuple[str, ...] = ()
     all_exact: bool | None = None  # equality only; null where some pair was unequal
@@ -92,20 +95,26 @@ class ExecutionResult:
 
 
 class Sandbox:
-    """Start on first use, restart when dead, close with the context. Not for use by several threads at once."""
+    """Starts on first use, restarts what died, closes with the context. Not for use by several threads at once.
+
+    Raises RuntimeError on first use where no level of isolation works, and ValueError for an unknown one.
+    """
 
     def __init__(
         self,
-        workers: int = 1,
+        workers: int = 1,  # children at a time
         cpu_limit_s: int = CPU_LIMIT_S,
         wall_limit_s: float = WALL_LIMIT_S,
         tick: Callable[[], None] = lambda: None,  # called after every result
+        level: str = "",  # of isolation; default: GRPOQ_SANDBOX, else the best that works
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers = {workers}, expected at least 1")
-        self._limits = (workers, cpu_limit_s, wall_limit_s, MEMORY_LIMIT_BYTES)
+        self._workers = workers
+        self._limits = {"cpu_s": cpu_limit_s, "wall_s": wall_limit_s, "memory_bytes": MEMORY_LIMIT_BYTES}
         self._tick = tick
-        self._servers: dict[bool, _Server] = {}
+        self._level = level or os.environ.get(CHOICE_VARIABLE, "")
+        self._servers: dict[tuple[bool, int], _Server] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -131,29 +140,88 @@ class Sandbox:
 
     def _run_on(self, reveals: bool, checks: list[Check]) -> dict[Check, ExecutionResult]:
         results: dict[Check, ExecutionResult] = {}
-        suspects: dict[Check, int] = {}  # check -> servers that died while it alone was running
-        while waiting := [check for check in checks if check not in results]:
-            alone = [check for check in waiting if check in suspects][:1]
-            batch = alone or waiting
-            server = self._server(reveals)
-            try:
-                server.answer(batch, results, self._tick)
-            except _ServerDied:
-                self._servers.pop(reveals).close()
-                unanswered = [check for check in batch if check not in results]
-                for check in unanswered[: self._limits[0]]:
-                    suspects[check] = suspects.get(check, 0) + (1 if alone else 0)
-                    if suspects[check] >= DEATHS_PER_CHECK:
-                        results[check] = ExecutionResult(error="SandboxDied")
-            except BaseException:  # an interrupt leaves answers in the pipe that would be taken for the next batch's
-                self._servers.pop(reveals).close()
-                raise
+        deaths: dict[Check, int] = {}  # check -> servers that died while it ran
+        waiting = deque(checks)
+        try:
+            while len(results) < len(checks):
+                lanes = [self._server(reveals, lane) for lane in range(min(self._workers, len(checks)))]
+                for server in lanes:
+                    server.take_from(waiting)
+                for server in _ready(lanes):
+                    try:
+                        for check, result in server.exchange():
+                            results[check] = result
+                            self._tick()
+                    except _ServerDied:
+                        suspect, *innocent = server.abandoned()
+                        waiting.extendleft(reversed(innocent))
+                        self._forget(server)
+                        deaths[suspect] = deaths.get(suspect, 0) + 1
+                        if deaths[suspect] < DEATHS_PER_CHECK:
+                            waiting.appendleft(suspect)
+                        else:
+                            results[suspect] = ExecutionResult(error="SandboxDied")
+        except BaseException:  # an interrupt leaves answers in the pipes that would be taken for the next batch's
+            self.close()
+            raise
         return results
 
-    def _server(self, reveals: bool) -> "_Server":
-        if reveals not in self._servers:
-            self._servers[reveals] = _Server(*self._limits)
-        return self._servers[reveals]
+    def _server(self, reveals: bool, lane: int) -> "_Server":
+        key = (reveals, lane)
+        if key not in self._servers:
+            self._servers[key] = _Server(active_level(self._level), self._limits)
+        return self._servers[key]
+
+    def _forget(self, server: "_Server") -> None:
+        server.close()
+        self._servers = {key: other for key, other in self._servers.items() if other is not server}
+
+
+_active: dict[str, Level] = {}  # by choice; fixed once found, so that no run is graded at two levels
+
+
+def active_level(chosen: str = "") -> Level:
+    """The chosen level, else the best that works here; tried once per process. Raises RuntimeError with the reasons."""
+    if chosen in _active:
+        return _active[chosen]
+    reasons: list[str] = []
+    for level in candidates(chosen):
+        reason = why_not(level)
+        if reason is None:
+            _active[chosen] = level
+            for sentence in reasons:
+                log.warning("sandbox: %s", sentence)
+            log.info("sandbox: level %s", level.name)
+            return level
+        reasons.append(f"level {level.name} does not work here: {reason}")
+    raise RuntimeError(
+        f"the sandbox does not work here: {'; '.join(reasons)}. Install bubblewrap, or set {CHOICE_VARIABLE}=limits "
+        "where judged code may read, write and send whatever your user may"
+    )
+
+
+def why_not(level: Level) -> str | None:
+    """Start a server at this level and let it judge `1 + 1`. None: it works; else the reason in words.
+
+    A sandbox that fails everything would look like a model that fails everything.
+    """
+    probe = Check(kind="calls", setup="", program="", steps=("1 + 1",))
+    try:
+        server = _Server(
+            level, {"cpu_s": CPU_LIMIT_S, "wall_s": WALL_LIMIT_S, "memory_bytes": MEMORY_LIMIT_BYTES}, True
+        )
+    except OSError as error:
+        return str(error)
+    try:
+        server.take_from(deque([probe]))
+        while True:
+            _ready([server])
+            for _, result in server.exchange():
+                return None if result.answers == (2,) and result.done else f"1 + 1 came back as {result}"
+    except _ServerDied:
+        return server.last_words()
+    finally:
+        server.close()
 
 
 class _ServerDied(Exception):
@@ -161,82 +229,148 @@ class _ServerDied(Exception):
 
 
 class _Server:
-    def __init__(self, workers: int, cpu_limit_s: int, wall_limit_s: float, memory_bytes: int) -> None:
-        self._workers, self._wall_limit_s = workers, wall_limit_s
-        self._folder = tempfile.mkdtemp(prefix="grpoq-sandbox-")
-        Path(self._folder).chmod(0o711)  # children of another user pass through
-        limits = (str(value) for value in (workers, cpu_limit_s, wall_limit_s, memory_bytes))
-        self._process = subprocess.Popen(
-            [sys.executable, *SERVER_FLAGS, "-c", SERVER_PROGRAM, str(REPO), self._folder, *limits],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            env=SERVER_ENVIRONMENT,
-            start_new_session=True,  # Ctrl-C is the trainer's to handle
-        )
-        self.pid = self._process.pid
-        self._require_working()
+    """One server process and the checks that it has been sent. Neither reading nor writing ever waits here."""
 
-    def _require_working(self) -> None:
-        """A sandbox that fails everything would look like a model that fails everything."""
-        probe = Check(kind="calls", setup="", program="", steps=("1 + 1",))
-        results: dict[Check, ExecutionResult] = {}
-        with contextlib.suppress(_ServerDied):
-            self.answer([probe], results)
-        if probe not in results or results[probe].answers != (2,):
-            self.close()
-            raise RuntimeError(f"the sandbox does not work here: {results.get(probe, 'its server ended at once')}")
+    def __init__(self, level: Level, limits: dict[str, Any], listen: bool = False) -> None:
+        self._wall_limit_s = limits["wall_s"]
+        self._folder = INSIDE
+        if not level.own_root:
+            self._folder = tempfile.mkdtemp(prefix="grpoq-sandbox-")
+            Path(self._folder).chmod(0o711)  # children of another user pass through
+        pid_reader, pid_writer = os.pipe()
+        settings = {
+            "level": level.name,
+            "root": self._folder,
+            "visible": visible_paths(),
+            "writable_bytes": WRITABLE_BYTES,
+            "pid_fd": pid_writer if level.name == "namespaces" else -1,
+            **limits,
+        }
+        try:
+            self._process = subprocess.Popen(
+                level.command(settings, pid_writer),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if listen else None,
+                bufsize=0,
+                env=SERVER_ENVIRONMENT,
+                start_new_session=True,  # Ctrl-C is the trainer's to handle
+                pass_fds=(pid_writer,) if level.own_root else (),
+            )
+        except OSError:
+            os.close(pid_reader)
+            if not level.own_root:
+                Path(self._folder).rmdir()
+            raise
+        finally:
+            os.close(pid_writer)
+        self.pid = _inner_pid(pid_reader) or self._process.pid
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._results = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._requests, False)
+        os.set_blocking(self._results, False)
+        self._sent: deque[Check] = deque()
+        self._outgoing, self._incoming = bytearray(), bytearray()
+        self._patience_ends = 0.0
 
-    def answer(
-        self, checks: list[Check], results: dict[Check, ExecutionResult], tick: Callable[[], None] = lambda: None
-    ) -> None:
-        """Add each check's result as it comes. Raises _ServerDied with what came before it kept."""
-        sender = threading.Thread(target=self._send, args=(checks,), daemon=True)
-        sender.start()  # apart: a pipe holds 64 KiB, and both sides waiting to write would be for ever
-        for _ in checks:
-            raw = self._receive()
-            check = checks[raw["index"]]
-            results[check] = _execution_result(check, raw)
-            tick()
-        sender.join()
+    def take_from(self, waiting: deque[Check]) -> None:
+        while waiting and len(self._sent) < IN_FLIGHT:
+            check = waiting.popleft()
+            if not self._sent:
+                self._restart_patience()
+            self._sent.append(check)
+            self._outgoing += check.request()
 
-    def _send(self, checks: list[Check]) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # dead, or closed meanwhile: the reading side notices
-            for index, check in enumerate(checks):
-                body = json.dumps({"index": index, **vars(check)}).encode()
-                frame = memoryview(struct.pack(">I", len(body)) + body)
-                while frame:
-                    frame = frame[os.write(self._process.stdin.fileno(), frame) :]
+    def interests(self) -> dict[int, int]:
+        """What to poll for, and nothing where nothing has been asked."""
+        found = {self._results: select.POLLIN} if self._sent else {}
+        return found | ({self._requests: select.POLLOUT} if self._outgoing else {})
 
-    def _receive(self) -> dict[str, Any]:
-        deadline = time.monotonic() + self._wall_limit_s + SERVER_PATIENCE_S
-        (length,) = struct.unpack(">I", self._read(4, deadline))
-        return json.loads(self._read(length, deadline))
+    def seconds_left(self) -> float:
+        return max(0.0, self._patience_ends - time.monotonic())
 
-    def _read(self, size: int, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        data = bytearray()
-        while len(data) < size:
-            ready, _, _ = select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))
-            chunk = os.read(self._process.stdout.fileno(), size - len(data)) if ready else b""
-            if not chunk:
-                raise _ServerDied
-            data += chunk
-        return bytes(data)
+    def exchange(self) -> list[tuple[Check, ExecutionResult]]:
+        """Write and read what can be, at once. Raises _ServerDied where the server is gone or stuck."""
+        with contextlib.suppress(BlockingIOError):
+            while self._outgoing:
+                try:
+                    del self._outgoing[: os.write(self._requests, self._outgoing[: 1 << 16])]
+                except BrokenPipeError:
+                    raise _ServerDied from None
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._results, 1 << 20):
+                self._incoming += chunk
+            raise _ServerDied  # an end of the stream, not a pause
+        answered = []
+        while (frame := self._next_frame()) is not None:
+            check = self._sent.popleft()
+            self._restart_patience()
+            answered.append((check, _execution_result(check, json.loads(frame))))
+        if self._sent and not answered and self.seconds_left() == 0:
+            raise _ServerDied
+        return answered
+
+    def abandoned(self) -> list[Check]:
+        """The checks without an answer, the one that was running first."""
+        return list(self._sent)
+
+    def last_words(self) -> str:
+        """What a server that was started to be listened to has said on stderr."""
+        self._process.kill()
+        assert self._process.stderr is not None
+        said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return said[-1] if said else "its server ended at once"
+
+    def _restart_patience(self) -> None:
+        self._patience_ends = time.monotonic() + self._wall_limit_s + SERVER_PATIENCE_S
+
+    def _next_frame(self) -> bytes | None:
+        if len(self._incoming) < 4:
+            return None
+        end = 4 + struct.unpack_from(">I", self._incoming)[0]
+        if len(self._incoming) < end:
+            return None
+        frame = bytes(self._incoming[4:end])
+        del self._incoming[:end]
+        return frame
 
     def close(self) -> None:
         """End the server and its children; returns once they are gone."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
         try:
             self._process.wait(timeout=2.0)
         except subprocess.TimeoutExpired:
-            self._process.kill()  # children die with it (PR_SET_PDEATHSIG)
+            for pid in (
+                self.pid,
+                self._process.pid,
+            ):  # children die with the first of their namespace, or by their wish
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self._process.wait()
-        self._process.stdout.close()
-        with contextlib.suppress(RecursionError):
-            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _inner_pid(reader: int) -> int:
+    """The pid that the first process of a new PID namespace has outside; 0 where it never came to be."""
+    said = b""
+    while chunk := os.read(reader, 4096):
+        said += chunk
+    os.close(reader)
+    return json.loads(said)["child-pid"] if said else 0
+
+
+def _ready(servers: list[_Server]) -> list[_Server]:
+    """Wait until some server can be written to or read from, or has run out of time; these servers."""
+    poll = select.poll()
+    places: dict[int, _Server] = {}
+    for server in servers:
+        for fd, events in server.interests().items():
+            places[fd] = server
+            poll.register(fd, events)
+    patience = min((server.seconds_left() for server in places.values()), default=0.0)
+    found = {id(places[fd]): places[fd] for fd, _ in poll.poll(patience * 1000 + 1)}
+    return list(found.values()) or [server for server in places.values() if server.seconds_left() == 0]
 
 
 def _execution_result(check: Check, raw: dict[str, Any]) -> ExecutionResult:
@@ -244,7 +378,7 @@ def _execution_result(check: Check, raw: dict[str, Any]) -> ExecutionResult:
     answers, attributes = records.get("answers"), records.get("attributes")
     return ExecutionResult(
         imported="imported" in records,
-        done="done" in records,
+        done="ended" in records and raw["done"],
         answers=tuple(answers) if isinstance(answers, list) else None,
         attributes=tuple(a for a in attributes if isinstance(a, str)) if isinstance(attributes, list) else (),
         all_exact=records["equal"] is True if "equal" in records else None,
@@ -283,7 +417,7 @@ def _error(raw: dict[str, Any], records: dict[str, Any]) -> str | None:
         return raw["killed_for"]
     if raw["signal"] == signal.SIGXCPU:
         return "CpuLimit"
-    if "done" in records:
+    if "ended" in records and raw["done"]:
         return None
     for name in ("error", "left", "imported"):
         if isinstance(records.get(name), str):

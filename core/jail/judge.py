@@ -38,7 +38,7 @@ def warm(check: Check) -> None:
 
 
 def judge(check: Check, report: Report) -> None:
-    """Run one check. Records: "compiled", "imported" (module code ran; its error or null), "done" (all the rest)."""
+    """Run one check. Records: "compiled", "imported" (module code ran; its error or null), "ended" (all the rest)."""
     try:
         KINDS[check["kind"]](check, report)
     except Exception as error:
@@ -58,7 +58,7 @@ def _calls(check: Check, report: Report) -> None:
     report("answers", "[" + ", ".join(answers) + "]")
     if check["attributes"]:
         report("attributes", encoded(_true_attributes(namespace, check["attributes"])))
-    report("done", "null")
+    report("ended", "null")
 
 
 def _true_attributes(namespace: dict, names: Sequence[str]) -> list[str]:
@@ -79,7 +79,7 @@ def _equality(check: Check, report: Report) -> None:
             report("error", encoded("Unequal"))
             return
     report("equal", encoded(all_exact))
-    report("done", "null")
+    report("ended", "null")
 
 
 def _test_function(check: Check, report: Report) -> None:
@@ -100,7 +100,7 @@ def _test_function(check: Check, report: Report) -> None:
             report(f"passed {number}", "true")
         except Exception:
             report(f"passed {number}", "false")
-    report("done", "null")
+    report("ended", "null")
 
 
 def _unreported(name: str, text: str) -> None:

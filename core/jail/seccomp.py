@@ -1,0 +1,119 @@
+"""A system-call filter for judged code: what it has no use for in solving a problem fails with EPERM.
+
+A list of refusals, not of permissions: namespaces or landlock draw the border, this narrows what can be tried at it.
+It refuses new processes (threads are allowed), programs, sockets, signals and limits for others, tracing, kernel
+objects that outlive a process (System V IPC, message queues, keys), mounts, namespaces, io_uring and bpf.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
+CLONE_THREAD, SOCK_STREAM = 0x00010000, 1
+
+# struct seccomp_data: number, architecture, instruction pointer, six 64-bit arguments (low halves come first)
+_NUMBER, _ARCHITECTURE = 0, 4
+_LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
+_ALLOW, _FAIL = 0x7FFF0000, 0x00050000
+
+# name -> (x86_64, aarch64); None: that architecture has no such call
+_REFUSED = {
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "socket": (41, 198), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    "connect": (42, 203),
+    "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "process_madvise": (440, 440), "migrate_pages": (256, 238), "move_pages": (279, 239),
+    "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219),
+    "shmget": (29, 194), "shmat": (30, 196), "shmctl": (31, 195),
+    "semget": (64, 190), "semop": (65, 193), "semctl": (66, 191), "semtimedop": (220, 192),
+    "msgget": (68, 186), "msgsnd": (69, 189), "msgrcv": (70, 188), "msgctl": (71, 187),
+    "mq_open": (240, 180), "mq_unlink": (241, 181),
+    "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
+    "open_tree": (428, 428), "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431),
+    "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    "unshare": (272, 97), "setns": (308, 268), "personality": (135, 92),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "fanotify_init": (300, 262),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "syslog": (103, 116),
+}  # fmt: skip
+_CLONE, _CLONE3 = (56, 220), (435, 435)  # clone3 hides its flags in memory: ENOSYS makes the C library use clone
+_KILL, _TGKILL, _PRLIMIT, _SOCKETPAIR = (62, 129), (234, 131), (302, 261), (53, 199)
+_ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
+_X32_BIT = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def is_available() -> bool:
+    """Whether this kernel and processor take the filter; nothing is filtered by asking."""
+    if platform.machine() not in _ARCHITECTURES:
+        return False
+    return _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0, 0, 0) != 0 and ctypes.get_errno() == errno.EFAULT
+
+
+def install() -> None:
+    """Filter this process and its threads, for good. Raises OSError where the kernel refuses."""
+    program = filter_for(platform.machine(), os.getpid())
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
+    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0):
+        raise OSError(ctypes.get_errno(), "seccomp")
+
+
+def filter_for(machine: str, pid: int) -> bytes:
+    """The BPF program (8 bytes an instruction); `pid` is the only process that may be signalled."""
+    column, architecture = _ARCHITECTURES[machine]
+    refused = sorted(number for pair in _REFUSED.values() if (number := pair[column]) is not None)
+    code = [
+        *_unless(_ARCHITECTURE, architecture, errno.EPERM),
+        _op(_LOAD, _NUMBER),
+        _op(_JUMP_AT_LEAST, _X32_BIT, 0, 1),  # the other calling convention of x86_64 has numbers of its own
+        _fail(errno.EPERM),
+        *_on(_CLONE3[column], [_fail(errno.ENOSYS)]),
+        *_on(_CLONE[column], [_argument(0), _op(_JUMP_ANY_BIT, CLONE_THREAD, 1, 0), _fail(errno.EPERM), _allow()]),
+        *_on(_KILL[column], [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]),
+        *_on(_TGKILL[column], [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]),
+        *_on(_PRLIMIT[column], [_argument(0), *_any_of((0, pid))]),
+        # A datagram socket of a pair can still be sent to any address; a stream cannot.
+        *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
+    ]
+    for number in refused:
+        code += [_op(_JUMP_EQUAL, number, 0, 1), _fail(errno.EPERM)]
+    return b"".join([*code, _allow()])
+
+
+def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("HBBI", code, if_true, if_false, value)
+
+
+def _fail(number: int) -> bytes:
+    return _op(_RETURN, _FAIL | number)
+
+
+def _allow() -> bytes:
+    return _op(_RETURN, _ALLOW)
+
+
+def _argument(place: int) -> bytes:
+    return _op(_LOAD, 16 + 8 * place)
+
+
+def _unless(offset: int, value: int, number: int) -> list[bytes]:
+    return [_op(_LOAD, offset), _op(_JUMP_EQUAL, value, 1, 0), _fail(number)]
+
+
+def _on(number: int, rule: list[bytes]) -> list[bytes]:
+    """The rule for one system call; it must end in a return, since it may have loaded another word."""
+    return [_op(_JUMP_EQUAL, number, 0, len(rule)), *rule]
+
+
+def _any_of(values: tuple[int, ...]) -> list[bytes]:
+    tests = [_op(_JUMP_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
+    return [*tests, _fail(errno.EPERM), _allow()]
