@@ -19,7 +19,15 @@ INSIDE = "/tmp"  # where children's directories are made, in levels with a root 
 CORE = Path(__file__).resolve().parent
 # -S -s -P and the server's environment stand in for -I, which would also ignore PYTHONHASHSEED.
 SERVER_FLAGS = ("-S", "-s", "-P", "-B")
-SERVER_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from core.jail import server; del sys.path[0]; server.main(sys.argv[2])"
+SERVER_PROGRAM = "; ".join(
+    (
+        "import sys",
+        "sys.path.insert(0, sys.argv[1])",
+        "from core.jail import server",
+        "del sys.path[0]",
+        "server.main(sys.argv[2])",
+    )
+)
 CAPABILITIES = (
     "CHOWN",
     "DAC_OVERRIDE",

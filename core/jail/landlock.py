@@ -1,6 +1,7 @@
 """Landlock: a process gives up the file system but for a list of places. For kernels that allow no new namespaces.
 
-What it does not cover: names and sizes of files can still be asked for (stat), and the disk has no quota. Linux 5.13; network and signals from later versions on. docs.kernel.org/userspace-api/landlock
+What it does not cover: names and sizes of files can still be asked for (stat), and the disk has no quota.
+Linux 5.13; network and signals from later versions on. docs.kernel.org/userspace-api/landlock
 """
 
 import ctypes

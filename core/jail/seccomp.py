@@ -3,6 +3,9 @@
 A list of refusals, not of permissions: namespaces or landlock draw the border, this narrows what can be tried at it.
 It refuses new processes (threads are allowed), programs, sockets, signals and limits for others, tracing, kernel
 objects that outlive a process (System V IPC, message queues, keys), mounts, namespaces, io_uring and bpf.
+
+Two filters, because the kernel takes a millisecond to take in a long one: the long one is installed once, in the server,
+whose children inherit it; what the server itself needs is refused by a short one in each child.
 """
 
 import ctypes
@@ -10,22 +13,27 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Mapping
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 CLONE_THREAD, SOCK_STREAM = 0x00010000, 1
 
 # struct seccomp_data: number, architecture, instruction pointer, six 64-bit arguments (low halves come first)
 _NUMBER, _ARCHITECTURE = 0, 4
-_LOAD, _JUMP_EQUAL, _JUMP_ANY_BIT, _JUMP_AT_LEAST, _AND, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x54, 0x06
+_LOAD, _AND, _RETURN, _JUMP_ALWAYS = 0x20, 0x54, 0x06, 0x05
+_JUMP_EQUAL, _JUMP_ANY_BIT, _JUMP_AT_LEAST = 0x15, 0x45, 0x35
 _ALLOW, _FAIL = 0x7FFF0000, 0x00050000
 
 # name -> (x86_64, aarch64); None: that architecture has no such call
-_REFUSED = {
-    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+_REFUSED_TO_CHILD = {
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281), "tkill": (200, 130),
+    "pidfd_open": (434, 434),
+}  # fmt: skip
+_REFUSED_TO_ALL = {
     "socket": (41, 198), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
     "connect": (42, 203),
-    "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
-    "pidfd_send_signal": (424, 424), "pidfd_open": (434, 434), "pidfd_getfd": (438, 438),
+    "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
     "process_madvise": (440, 440), "migrate_pages": (256, 238), "move_pages": (279, 239),
     "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
@@ -58,35 +66,51 @@ def is_available() -> bool:
     return _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0, 0, 0) != 0 and ctypes.get_errno() == errno.EFAULT
 
 
-def install() -> None:
-    """Filter this process and its threads, for good. Raises OSError where the kernel refuses."""
-    program = filter_for(platform.machine(), os.getpid())
+def install_for_all() -> None:
+    """The long filter, in a server before its first child. Raises OSError where the kernel refuses."""
+    column, start = _start(platform.machine())
+    _install([*start, *_refusals(_REFUSED_TO_ALL, column), _allow()])
+
+
+def install_for_child() -> None:
+    """The short filter; of all processes this one may then signal itself alone. Raises OSError."""
+    column, start = _start(platform.machine())
+    pid = os.getpid()
+    myself = [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]
+    code = [
+        *start,
+        *_on(_CLONE3[column], [_fail(errno.ENOSYS)]),
+        *_on(_CLONE[column], [_argument(0), _op(_JUMP_ANY_BIT, CLONE_THREAD, 1, 0), _fail(errno.EPERM), _allow()]),
+        *_on(_KILL[column], myself),
+        *_on(_TGKILL[column], myself),
+        *_on(_PRLIMIT[column], [_argument(0), *_any_of((0, pid))]),
+        # A datagram socket of a pair can still be sent to any address; a stream cannot.
+        *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
+        *_refusals(_REFUSED_TO_CHILD, column),
+    ]
+    _install([*code, _allow()])
+
+
+def _install(code: list[bytes]) -> None:
+    program = b"".join(code)
     buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
+    header = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
-def filter_for(machine: str, pid: int) -> bytes:
-    """The BPF program (8 bytes an instruction); `pid` is the only process that may be signalled."""
+def _start(machine: str) -> tuple[int, list[bytes]]:
+    """The column of the tables, and the check that a call follows the convention that they are of."""
     column, architecture = _ARCHITECTURES[machine]
-    refused = sorted(number for pair in _REFUSED.values() if (number := pair[column]) is not None)
-    code = [
-        *_unless(_ARCHITECTURE, architecture, errno.EPERM),
-        _op(_LOAD, _NUMBER),
-        _op(_JUMP_AT_LEAST, _X32_BIT, 0, 1),  # the other calling convention of x86_64 has numbers of its own
-        _fail(errno.EPERM),
-        *_on(_CLONE3[column], [_fail(errno.ENOSYS)]),
-        *_on(_CLONE[column], [_argument(0), _op(_JUMP_ANY_BIT, CLONE_THREAD, 1, 0), _fail(errno.EPERM), _allow()]),
-        *_on(_KILL[column], [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]),
-        *_on(_TGKILL[column], [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]),
-        *_on(_PRLIMIT[column], [_argument(0), *_any_of((0, pid))]),
-        # A datagram socket of a pair can still be sent to any address; a stream cannot.
-        *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
-    ]
-    for number in refused:
-        code += [_op(_JUMP_EQUAL, number, 0, 1), _fail(errno.EPERM)]
-    return b"".join([*code, _allow()])
+    wrong = [_op(_LOAD, _ARCHITECTURE), _op(_JUMP_EQUAL, architecture, 1, 0), _fail(errno.EPERM)]
+    x32 = [_op(_LOAD, _NUMBER), _op(_JUMP_AT_LEAST, _X32_BIT, 0, 1), _fail(errno.EPERM)]  # numbers of its own
+    return column, [*wrong, *x32]
+
+
+def _refusals(table: Mapping[str, tuple[int, int | None]], column: int) -> list[bytes]:
+    numbers = sorted(number for pair in table.values() if (number := pair[column]) is not None)
+    jumps = [_op(_JUMP_EQUAL, number, len(numbers) - place, 0) for place, number in enumerate(numbers)]
+    return [*jumps, _op(_JUMP_ALWAYS, 1), _fail(errno.EPERM)]
 
 
 def _op(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -103,10 +127,6 @@ def _allow() -> bytes:
 
 def _argument(place: int) -> bytes:
     return _op(_LOAD, 16 + 8 * place)
-
-
-def _unless(offset: int, value: int, number: int) -> list[bytes]:
-    return [_op(_LOAD, offset), _op(_JUMP_EQUAL, value, 1, 0), _fail(number)]
 
 
 def _on(number: int, rule: list[bytes]) -> list[bytes]:

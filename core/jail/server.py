@@ -238,7 +238,7 @@ def _confine(folder: str, settings: Settings) -> None:
     if settings.level == "landlock":
         landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
     if filtered:
-        seccomp.install()
+        seccomp.install_for_child()
 
 
 def _drop_privileges(uid: int | None, settings: Settings) -> None:
@@ -391,6 +391,8 @@ def main(settings_json: str) -> None:
         )
     _libc.prctl(PR_SET_DUMPABLE, 0)  # nobody of the same user traces it or reads its memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    if seccomp.is_available():
+        seccomp.install_for_all()
     gc.freeze()  # children never walk, and so never copy, what was there before them
     try:
         serve(requests_fd, results_fd, settings)
