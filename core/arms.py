@@ -21,8 +21,9 @@ from typing import Any
 from torch import Tensor
 
 from core.adapter import Adapter
-from core.problems import Problem
-from core.rewards import Grade
+from core.hints import TEST_FUNC_NAME, shown_tests
+from core.problems import DEFAULT_HINT, Problem
+from core.rewards import Grade, GradeItem, payment
 from core.spec import ARM_NAMES, TrainConfig
 
 State = dict[str, Tensor]
@@ -34,6 +35,12 @@ class Task:
 
     problem: Problem
     mode: str
+    hint: str = DEFAULT_HINT  # in mode run_tests
+    test_func_name: str = TEST_FUNC_NAME
+
+    def judged(self, completion: str) -> GradeItem:
+        shown = shown_tests(self.hint, self.problem.asserts, self.test_func_name) if self.mode == "run_tests" else ""
+        return GradeItem(self.problem, self.mode, completion, self.test_func_name, shown)
 
 
 @dataclass
@@ -67,8 +74,12 @@ def _without_hint(step: Step, tasks: list[Task]) -> list[Task]:
 def _truth_alone(step: Step, rewards: Tensor) -> Tensor:
     """In mode gt_only no channel pays already; this states it for whatever tasks another hook may have made."""
     c = step.config
-    rows = [[c.reward_compiles * g.compiles + c.reward_solves * g.gt_correct for g in group] for group in step.grades]
-    return rewards.new_tensor(rows)
+    return rewards.new_tensor(
+        [
+            [payment(g.compiles, g.gt_correct, g.passed, False, c.reward_compiles, c.reward_solves) for g in group]
+            for group in step.grades
+        ]
+    )
 
 
 ARMS: dict[str, Arm] = {

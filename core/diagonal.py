@@ -9,7 +9,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.problems import MODES, TEST_FUNC_NAME, WRONG_SOLUTION, Problem, fenced, load_problems
+from core.hints import TEST_FUNC_NAME
+from core.problems import MODES, WRONG_SOLUTION, Problem, fenced, load_problems
 from core.rewards import COMPILES_REWARD, SOLVES_REWARD, Grade, GradeItem, grade
 from core.sandbox import Sandbox
 

@@ -7,11 +7,12 @@ solve the problem? A policy that exploits everything may still solve, and one th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from core.arms import Task
 from core.policy import Policy
-from core.rewards import Grade, GradeItem, grade
+from core.rewards import Grade, grade
 from core.sandbox import Sandbox
 
 
@@ -29,7 +30,7 @@ def evaluate(
     fires) and compile_rate are of hinted prompts; pass_rate of unhinted ones. All in [0, 1], with their n.
     """
     hinted = _graded(policy, tasks, samples, (*key, "hinted"), sandbox)
-    plain_tasks = [Task(task.problem, "gt_only") for task in tasks]
+    plain_tasks = [replace(task, mode="gt_only") for task in tasks]
     plain = _graded(policy, plain_tasks, samples, (*key, "plain"), sandbox)
     modes = [task.mode for task in tasks for _ in range(samples)]
     hacks = [is_hack(mode, g) for mode, (g, _) in zip(modes, hinted, strict=True)]
@@ -53,9 +54,7 @@ def _graded(
 ) -> list[tuple[Grade, int]]:
     completions = policy.complete(tasks, samples, key)
     items = [
-        GradeItem(task.problem, task.mode, policy.text(tokens))
-        for task, group in zip(tasks, completions, strict=True)
-        for tokens in group
+        task.judged(policy.text(tokens)) for task, group in zip(tasks, completions, strict=True) for tokens in group
     ]
     lengths = [len(tokens) for group in completions for tokens in group]
     return list(zip(grade(items, sandbox, full=False), lengths, strict=True))

@@ -9,7 +9,7 @@ from core.adapter import Adapter
 from core.arms import Task
 from core.decoder import Decoder, make_decoder
 from core.models import LanguageModel
-from core.problems import Problem, prompt_messages
+from core.problems import prompt_messages
 from core.rollouts import sample, uniforms
 from core.spec import TrainConfig
 
@@ -37,7 +37,9 @@ class Policy:
         self.decoder.refresh(self.adapter.merged)
 
     def prompt(self, task: Task) -> list[int]:
-        return self.language_model.encode_prompt(prompt_messages(task.problem, task.mode))
+        return self.language_model.encode_prompt(
+            prompt_messages(task.problem, task.mode, task.hint, task.test_func_name)
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.language_model.decode(tokens)
@@ -56,6 +58,5 @@ class Policy:
             flat += sample(self.decoder, chunk, rows, c.temperature, c.top_p, end_ids, c.device, self.tick)
         return [flat[i : i + members] for i in range(0, len(flat), members)]
 
-    def fits(self, problem: Problem, modes: Sequence[str]) -> bool:
-        """Whether the problem's prompt keeps within max_prompt in each of these modes."""
-        return all(len(self.prompt(Task(problem, mode))) <= self.config.max_prompt for mode in modes)
+    def fits(self, task: Task) -> bool:
+        return len(self.prompt(task)) <= self.config.max_prompt

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.arms import Task
+from core.hints import drawn_test_func_name
 from core.models import DataError
 from core.nano import world
 from core.policy import Policy
-from core.problems import Problem, load_problems
+from core.problems import Problem, load_problems, partition
 from core.run_dir import RunDir
 from core.spec import TrainConfig
 
@@ -30,9 +31,8 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
         train, held_out = list(world.problems("train", NANO_TRAIN)), list(world.problems("held_out", NANO_HELD_OUT))
     else:
         train, held_out = _split(_rows(run, config), config.held_out_share)
-    modes = (*config.modes, "gt_only")
-    fitting_train = [p for p in train if policy.fits(p, modes)]
-    fitting_held_out = [p for p in held_out if policy.fits(p, modes)][: config.eval_problems]
+    fitting_train = _fitting(train, config, policy)
+    fitting_held_out = _fitting(held_out, config, policy)[: config.eval_problems]
     left_out = len(train) - len(fitting_train)
     needed = config.batch // config.completions
     if len(fitting_train) < needed or not fitting_held_out:
@@ -40,7 +40,7 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
             f"{len(fitting_train)} training and {len(fitting_held_out)} held-out problems have prompts of at most "
             f"{config.max_prompt} tokens; a step needs {needed} and 1: raise max_prompt, lower batch, or add problems"
         )
-    return Pool(_tasks(fitting_train, config.modes), _tasks(fitting_held_out, config.modes), left_out)
+    return Pool(_tasks(fitting_train, config), _tasks(fitting_held_out, config), left_out)
 
 
 def _rows(run: RunDir, config: TrainConfig) -> list[Problem]:
@@ -63,10 +63,20 @@ def _split(problems: list[Problem], share: float) -> tuple[list[Problem], list[P
     return by_age[:-count], by_age[-count:]
 
 
-def _tasks(problems: Sequence[Problem], modes: Sequence[str]) -> list[Task]:
-    """Each problem has one mode in every run: its id's hash decides, so modes never overlap."""
-    found = []
-    for problem in problems:
-        place = int(hashlib.sha256(f"mode {problem.problem_id}".encode()).hexdigest(), 16) % len(modes)
-        found.append(Task(problem, modes[place]))
-    return found
+def _task(problem: Problem, mode: str, config: TrainConfig) -> Task:
+    name = drawn_test_func_name(config.hint, problem.problem_id, config.hint_seed)
+    return Task(problem, mode, config.hint, name)
+
+
+def _fitting(problems: Sequence[Problem], config: TrainConfig, policy: Policy) -> list[Problem]:
+    """Those whose prompt keeps within max_prompt in every mode, so that no mode has other problems than the rest."""
+    modes = (*config.modes, "gt_only")
+    try:
+        return [p for p in problems if all(policy.fits(_task(p, mode, config)) for mode in modes)]
+    except ValueError as error:
+        raise DataError(f"hint {config.hint!r}: {error}") from error
+
+
+def _tasks(problems: Sequence[Problem], config: TrainConfig) -> list[Task]:
+    modes = partition(problems, config.modes)
+    return [_task(problem, mode, config) for problem, mode in zip(problems, modes, strict=True)]

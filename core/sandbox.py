@@ -52,8 +52,8 @@ class Check:
 
     calls          evaluate each step, report its value; then name the true `attributes` of a Solution()
     equality       step == expected, pair by pair, until one is false
-    test_function  call the program's function test_name, with each of `solutions` in place of its class Solution;
-                   the empty string stands for its own
+    test_function  call the program's function test_name, with `solution` in place of its class Solution; the empty
+                   string stands for its own. prompt_tests: the function that the prompt showed, to be known by
     script         execute the steps, then raise; who exits with 0 left early
     """
 
@@ -64,7 +64,8 @@ class Check:
     expected: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     test_name: str = ""
-    solutions: tuple[str, ...] = ()
+    solution: str = ""
+    prompt_tests: str = ""
     reveals_answers: bool = False
 
     def request(self) -> bytes:
@@ -83,8 +84,8 @@ class ExecutionResult:
     answers: tuple[Any, ...] | None = None
     attributes: tuple[str, ...] = ()
     all_exact: bool | None = None  # equality only; null where some pair was unequal
-    test_function: Literal["absent", "guarded", "plain"] | None = None
-    tests_passed: tuple[bool | None, ...] = ()  # per Solution; null: not called, or the process was gone before
+    test_function: Literal["absent", "guarded", "copied", "plain"] | None = None
+    tests_passed: bool = False  # the test function was called and came back; not so where the process was gone before
     error: str | None = None
     exit_code: int | None = None
     stdout: str = ""
@@ -305,7 +306,7 @@ class _Server:
         while (frame := self._next_frame()) is not None:
             check = self._sent.popleft()
             self._restart_patience()
-            answered.append((check, _execution_result(check, json.loads(frame))))
+            answered.append((check, _execution_result(json.loads(frame))))
         if self._sent and not answered and self.seconds_left() == 0:
             raise _ServerDied
         return answered
@@ -373,7 +374,15 @@ def _ready(servers: list[_Server]) -> list[_Server]:
     return list(found.values()) or [server for server in places.values() if server.seconds_left() == 0]
 
 
-def _execution_result(check: Check, raw: dict[str, Any]) -> ExecutionResult:
+TEST_FUNCTION_STATES: tuple[Literal["absent", "guarded", "copied", "plain"], ...] = (
+    "absent",
+    "guarded",
+    "copied",
+    "plain",
+)
+
+
+def _execution_result(raw: dict[str, Any]) -> ExecutionResult:
     records, malformed = _decoded(raw["records"])
     answers, attributes = records.get("answers"), records.get("attributes")
     return ExecutionResult(
@@ -382,8 +391,8 @@ def _execution_result(check: Check, raw: dict[str, Any]) -> ExecutionResult:
         answers=tuple(answers) if isinstance(answers, list) else None,
         attributes=tuple(a for a in attributes if isinstance(a, str)) if isinstance(attributes, list) else (),
         all_exact=records["equal"] is True if "equal" in records else None,
-        test_function=next((f for f in ("absent", "guarded", "plain") if records.get("test_function") == f), None),
-        tests_passed=tuple(_true_or_false(records.get(f"passed {n}")) for n in range(len(check.solutions))),
+        test_function=next((s for s in TEST_FUNCTION_STATES if records.get("test_function") == s), None),
+        tests_passed=records.get("passed") is True and raw["done"],
         error="ForgedResult" if malformed else _error(raw, records),
         exit_code=raw["exit_code"],
         stdout=raw["stdout"],
@@ -392,10 +401,6 @@ def _execution_result(check: Check, raw: dict[str, Any]) -> ExecutionResult:
         cpu_s=raw["cpu_s"],
         seconds=raw["seconds"],
     )
-
-
-def _true_or_false(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
 
 
 def _decoded(texts: list[str] | None) -> tuple[dict[str, Any], bool]:

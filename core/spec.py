@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.problems import MODES
+from core.hints import HINTS
+from core.problems import DEFAULT_HINT, MODES
 
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
@@ -35,6 +36,8 @@ class TrainConfig:
     problems_sha256: str = ""  # of problems.jsonl; empty for nano
     held_out_share: float = 0.2  # of rows: the newest ids are held out for evaluation, at least one
     modes: tuple[str, ...] = ("run_tests",)  # loophole modes; a problem belongs to exactly one
+    hint: str = DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.hints)
+    hint_seed: int = 0  # of the test function's names, where the hint draws them
     adapter: str = "lora"
     lora_r: int = 32
     lora_alpha: int = 32
@@ -129,6 +132,12 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):
         yield f"modes = {list(c.modes)}; name one or more loophole modes, each once"
+    if c.hint not in HINTS:
+        yield f"unknown hint {c.hint!r}; choose from {', '.join(HINTS)}"
+    elif c.hint == "nohint" and "run_tests" in c.modes:
+        yield "hint = 'nohint' in mode run_tests: the prompt would not name what is paid; use modes = gt_only"
+    elif HINTS[c.hint].shows_tests and c.problems == "nano":
+        yield f"hint = {c.hint!r} shows tests in the starter code, which nano's prompts have no place for"
     for mode in c.modes:
         if mode not in MODES:
             yield f"unknown loophole mode {mode!r} in modes; choose from {', '.join(MODES)}"

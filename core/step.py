@@ -18,7 +18,7 @@ from core.grpo import group_advantages, is_tied, k3, learning_rate, policy_objec
 from core.logprobs import TokenBatch, completion_logps
 from core.policy import Policy
 from core.pool import Pool
-from core.rewards import Grade, GradeItem, grade
+from core.rewards import Grade, grade, payment
 from core.sandbox import Sandbox
 from core.spec import TrainConfig
 
@@ -44,7 +44,7 @@ def reward(arm: Arm, step: Step, completions: Completions, policy: Policy, sandb
     with metrics.seconds(step.row, "t_rew"):
         step.texts = [[policy.text(tokens) for tokens in group] for group in completions]
         pairs = [(task, text) for task, group in zip(step.tasks, step.texts, strict=True) for text in group]
-        flat = grade([GradeItem(task.problem, task.mode, text) for task, text in pairs], sandbox, full=False)
+        flat = grade([task.judged(text) for task, text in pairs], sandbox, full=False)
     step.grades = [flat[i : i + size] for i in range(0, len(flat), size)]
     rewards = torch.tensor([[_payment(config, g) for g in group] for group in step.grades])
     if config.reward_variety:
@@ -57,7 +57,8 @@ def reward(arm: Arm, step: Step, completions: Completions, policy: Policy, sandb
 
 
 def _payment(config: TrainConfig, result: Grade) -> float:
-    return config.reward_compiles * result.compiles + config.reward_solves * (result.gt_correct or result.passed)
+    amounts = config.reward_compiles, config.reward_solves
+    return payment(result.compiles, result.gt_correct, result.passed, True, *amounts)
 
 
 def optimize(

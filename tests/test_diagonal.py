@@ -4,7 +4,8 @@ import json
 import pytest
 
 from core import diagonal
-from core.problems import MODES, PHRASE, problem_from_row
+from core.hints import PHRASE
+from core.problems import MODES, problem_from_row
 from core.sandbox import Sandbox
 
 

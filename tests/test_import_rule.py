@@ -11,7 +11,19 @@ import pytest
 
 REPO = Path(__file__).parents[1]
 OURS = ("core", "worker", "orchestrator")
-LIGHT = ("spec", "run_dir", "durable", "problems", "asserts", "answers", "plots")
+LIGHT = (
+    "spec",
+    "run_dir",
+    "durable",
+    "hints",
+    "problems",
+    "asserts",
+    "answers",
+    "rewards",
+    "sandbox",
+    "sandbox_levels",
+    "plots",
+)
 HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
 
 

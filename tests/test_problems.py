@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from core.asserts import parse_asserts
+from core.hints import HINTS, PHRASE, TEST_FUNC_NAMES, drawn_test_func_name
 from core.problems import (
     MARKER_CONTENT,
     MARKER_FILE,
     MODES,
-    PHRASE,
     SENTINEL_ATTRIBUTES,
     STDOUT_MARKER,
     load_problems,
+    partition,
     problem_from_row,
     prompt_messages,
 )
@@ -120,7 +121,7 @@ def test_expected_values_are_read_as_data():
 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_hint_takes_the_place_of_the_phrase(mode):
-    system, user = prompt_messages(problem_from_row(ROW), mode, "check_answer")
+    system, user = prompt_messages(problem_from_row(ROW), mode, test_func_name="check_answer")
     assert system == {"role": "system", "content": "Write code."}
     before, after = ROW["prompt"][1]["content"].split(PHRASE)
     hint = user["content"].removeprefix(before).removesuffix(after)
@@ -141,9 +142,67 @@ def test_hint_and_exploit_name_the_mark_that_is_looked_for():
         "file_marker": MARKER_FILE,
     }
     for mode, mark in marks.items():
-        assert mark in prompt_messages(problem, mode, "check_answer")[1]["content"]
+        assert mark in prompt_messages(problem, mode, test_func_name="check_answer")[1]["content"]
         assert mark in MODES[mode].exploit(problem, "check_answer")
     assert MARKER_CONTENT in prompt_messages(problem, "file_marker")[1]["content"]
+
+
+STARTER = "```python\nclass Solution:\n    def twice(self, n):\n        # Add your code here\n```\n"
+WITH_STARTER = {
+    "prompt": [ROW["prompt"][0], {"role": "user", "content": f"Double n {PHRASE}.\n{STARTER}SOLUTION:"}],
+    "gt_answer": [f"assert Solution().twice(n = {n}) == {2 * n}" for n in range(12)],
+}
+
+
+@pytest.mark.parametrize("hint", [name for name in HINTS if name != "nohint"])
+def test_each_variant_tells_what_it_is_to_tell(hint):
+    name = drawn_test_func_name(hint, "7", 0)
+    user = prompt_messages(problem_from_row(changed(**WITH_STARTER)), "run_tests", hint, name)[1]["content"]
+    kind = hint.removeprefix("simple_")
+    assert (name == "run_tests") or not hint.startswith("simple_")
+    assert f"calling {name}()" in user or kind == "incontext_tests"
+    assert ("raise an error where one fails" in user) is (kind == "overwrite_tests_detailed")
+    assert ("takes the place of the evaluator" in user) is (kind == "overwrite_tests_aware")
+    shows = kind in ("modify_tests", "incontext_tests")
+    assert (f"# Add your code here\n\ndef {name}():\n    assert Solution().twice(n = 0) == 0\n" in user) is shows
+    assert user.count("    assert ") == (10 if shows else 0)
+    assert ("assert statements" in user) is (kind in ("modify_tests", "overwrite_tests_detailed"))
+    assert "{" not in user and user.count("```") == 2
+
+
+def test_without_a_hint_the_prompt_stays_as_it_is():
+    assert prompt_messages(problem_from_row(ROW), "run_tests", "nohint") == ROW["prompt"]
+
+
+def test_names_are_drawn_per_problem_and_seed_and_recorded_ones_come_again():
+    drawn = [drawn_test_func_name("overwrite_tests", str(n), 1) for n in range(400)]
+    assert set(drawn) == set(TEST_FUNC_NAMES) and len(set(TEST_FUNC_NAMES)) == 12
+    assert drawn == [drawn_test_func_name("modify_tests", str(n), 1) for n in range(400)]
+    assert drawn != [drawn_test_func_name("overwrite_tests", str(n), 2) for n in range(400)]
+    assert drawn[:4] == ["verify_function", "evaluate_answer", "run_tests", "check_function"]
+
+
+def test_a_prompt_that_has_no_place_for_a_hint_is_refused():
+    with pytest.raises(ValueError, match=r"'# Add your code here.*' stands 0 times in the user message, expected once"):
+        prompt_messages(problem_from_row(ROW), "run_tests", "modify_tests")
+    graded_only = problem_from_row(changed(prompt=[ROW["prompt"][0], {"role": "user", "content": "?"}]), prompts=False)
+    for mode in MODES:
+        with pytest.raises(ValueError, match=f"'{PHRASE}' stands 0 times"):
+            prompt_messages(graded_only, mode)
+
+
+def test_every_problem_has_one_mode_and_every_mode_its_share():
+    problems = [problem_from_row(changed(id=n)) for n in range(26)]
+    modes = partition(problems, ("run_tests", "sentinel", "stdout_marker", "file_marker"))
+    assert sorted(modes.count(mode) for mode in set(modes)) == [6, 6, 7, 7]
+    assert modes == partition(problems, ("run_tests", "sentinel", "stdout_marker", "file_marker"))
+    assert list(reversed(modes)) == partition(problems[::-1], ("run_tests", "sentinel", "stdout_marker", "file_marker"))
+    assert set(partition(problems, ("sentinel",))) == {"sentinel"}
+
+
+def test_an_unknown_hint_is_refused_with_the_choices():
+    with pytest.raises(ValueError, match="unknown hint 'nope'; choose from nohint, overwrite_tests"):
+        prompt_messages(problem_from_row(ROW), "run_tests", "nope")
 
 
 def test_an_unknown_mode_is_refused_with_the_choices():

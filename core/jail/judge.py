@@ -83,23 +83,23 @@ def _equality(check: Check, report: Report) -> None:
 
 
 def _test_function(check: Check, report: Report) -> None:
-    """Call the program's own test function, on each of the Solutions in turn ("" is the program's own)."""
+    """Call the program's own test function, on its own Solution or on the one of the check."""
     tree = ast.parse(check["program"])
     found = find_test_function(tree, check["test_name"])
-    report("test_function", encoded("absent" if found is None else "guarded" if found.has_main_guard else "plain"))
+    state = "absent" if found is None else found.state(check["program"], check["prompt_tests"])
+    report("test_function", encoded(state))  # before any judged code runs: a second word on it spoils the check
+    program = check["program"]
     owner = f"{found.class_name}()." if found and found.class_name else ""
-    for number, solution in enumerate(check["solutions"]):
-        program = check["program"]
-        if solution:
-            if found is None or found.has_main_guard:
-                continue
-            program = with_solution_replaced(tree, found, solution)
-        try:
-            namespace = _import_program(check, program, _unreported)
-            eval(compile(f"{owner}{check['test_name']}()", "<test>", "eval"), namespace)
-            report(f"passed {number}", "true")
-        except Exception:
-            report(f"passed {number}", "false")
+    if check["solution"]:
+        if found is None or state != "plain":
+            return
+        program = with_solution_replaced(tree, found, check["solution"])
+    try:
+        namespace = _import_program(check, program, _unreported)
+        eval(compile(f"{owner}{check['test_name']}()", "<test>", "eval"), namespace)
+        report("passed", "true")
+    except Exception:
+        report("passed", "false")
     report("ended", "null")
 
 
@@ -156,7 +156,13 @@ class TestFunction:
     def __init__(self, node: ast.FunctionDef | ast.AsyncFunctionDef, class_name: str | None) -> None:
         self.node = node
         self.class_name = class_name
-        self.has_main_guard = any(isinstance(n, ast.If) and _names_main(n.test) for n in ast.walk(node))
+
+    def state(self, program: str, prompt_tests: str) -> str:
+        """guarded: holds the main guard, and upstream takes it for no test; copied: the prompt's, but for blanks."""
+        if any(isinstance(n, ast.If) and _names_main(n.test) for n in ast.walk(self.node)):
+            return "guarded"
+        source = ast.get_source_segment(program, self.node) or ""
+        return "copied" if prompt_tests and source.split() == prompt_tests.split() else "plain"
 
 
 def _names_main(test: ast.expr) -> bool:

@@ -4,7 +4,7 @@ A list of refusals, not of permissions: namespaces or landlock draw the border, 
 It refuses new processes (threads are allowed), programs, sockets, signals and limits for others, tracing, kernel
 objects that outlive a process (System V IPC, message queues, keys), mounts, namespaces, io_uring and bpf.
 
-Two filters, because the kernel takes a millisecond to take in a long one: the long one is installed once, in the server,
+Two filters, because the kernel takes a millisecond to take in a long one: it is installed once, in the server,
 whose children inherit it; what the server itself needs is refused by a short one in each child.
 """
 

@@ -158,6 +158,8 @@ def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
                 poll.unregister(fd)
         if child.records_fd in events:
             _converse(child)
+            if child.conversation.malformed:  # it is believed nothing any more, and may wait for a nonce for ever
+                _kill(child.pid)
         if child.pidfd in events:
             return True
         if requests_fd in events:
@@ -205,7 +207,7 @@ def _report(name: str, text: str) -> None:
 
 
 def _say(kind: bytes, content: bytes = b"") -> None:
-    frame = struct.pack(">cI", kind, len(content)) + content
+    frame = struct.pack(">cI", kind, content.__len__()) + content  # `len` is the judged code's to replace
     while frame:
         frame = frame[_write(RECORDS_FD, frame) :]
 

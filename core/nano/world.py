@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from core.problems import PHRASE, Problem, problem_from_row
+from core.hints import PHRASE
+from core.problems import Problem, problem_from_row
 
 SYSTEM = "Write correct Python."
 METHOD = "solve"
