@@ -142,14 +142,14 @@ def partition(problems: Sequence[Problem], modes: Sequence[str]) -> list[str]:
     return [dealt[place] for place in range(len(problems))]
 
 
-def load_problems(path: Path | str) -> list[Problem]:
+def load_problems(path: Path | str, prompts: bool = True) -> list[Problem]:
     """Every row of a benchmark file (one JSON object a line, blank lines skipped), or ValueError "PATH:LINE: ..."."""
     problems: dict[str, Problem] = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            problem = problem_from_row(_json_object(line))
+            problem = problem_from_row(json_object(line), prompts)
             if problem.problem_id in problems:
                 raise ValueError(f"field 'id': {problem.problem_id} stands twice")
         except ValueError as error:
@@ -225,7 +225,8 @@ def _asserts(gt_answer: Sequence[object], method: str) -> tuple[str, ...]:
     return tuple(asserts)
 
 
-def _json_object(line: str) -> dict[str, object]:
+def json_object(line: str) -> dict[str, object]:
+    """One line of a file of rows. Raises ValueError where it is no JSON object."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:

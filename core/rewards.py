@@ -86,6 +86,14 @@ class Grade:
     seconds: float
 
 
+def checked_item(item: GradeItem) -> GradeItem:
+    """The item, or ValueError for an unknown mode or a test function's name that is none."""
+    mode_named(item.mode)
+    if not item.test_func_name.isidentifier() or keyword.iskeyword(item.test_func_name):
+        raise ValueError(f"test_func_name {item.test_func_name!r} is not a Python name")
+    return item
+
+
 def extract_code(completion: str) -> str | None:
     """Fenced blocks marked python or not at all, joined by a blank line; the last may lack its end. None: no block."""
     blocks = [m.group(2) for m in _FENCE.finditer(completion) if m.group(1).lower() in ("", "python", "py", "python3")]
@@ -104,10 +112,7 @@ class _Evidence:
     """What the children of one completion have shown, by name of the check."""
 
     def __init__(self, item: GradeItem, code: str | None) -> None:
-        mode_named(item.mode)
-        if not item.test_func_name.isidentifier() or keyword.iskeyword(item.test_func_name):
-            raise ValueError(f"test_func_name {item.test_func_name!r} is not a Python name")
-        self.item, self.code = item, code
+        self.item, self.code = checked_item(item), code
         self.results: dict[str, ExecutionResult] = {}
 
     def result(self, name: str) -> ExecutionResult:

@@ -6,9 +6,11 @@ Imports at the top are the cheap ones; a command brings its own, so that `status
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -239,6 +241,34 @@ def report(
 
     here = _home(ctx, home)
     write_report(here, choose_plan(here, plan), out, as_json, _width())
+
+
+@app.command()
+def grade(
+    file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="one (problem, completion) pair a line")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="instead of stdout")] = None,
+    problems: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="rows that problem_id refers to")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="isolated children at a time; default: cores")] = None,
+) -> None:
+    """Label completions of benchmark problems; exit 1 if some rows could not be read."""
+    from orchestrator import grading
+
+    totals = grading.grade_to(file, problems, out, sys.stdout, workers or os.cpu_count() or 1)
+    for line in grading.summary(totals):
+        _tell(line)
+    if code := grading.exit_code(totals):
+        raise typer.Exit(code)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """What the sandbox for judged code covers on this machine, and what it does not; exit 1 if that is too little."""
+    from orchestrator import doctor as examination
+
+    answer = examination.examine()
+    print(json.dumps(answer) if as_json else "\n".join(examination.lines(answer)))
+    if answer["found"]:
+        raise typer.Exit(FAILED)
 
 
 def _home(ctx: typer.Context, option: str | None) -> Home:
