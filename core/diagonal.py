@@ -59,6 +59,13 @@ def run(problems: Sequence[Problem], sandbox: Sandbox) -> Diagonal:
     return Diagonal(cells, tuple(violation for violation in found if violation is not None))
 
 
+def require_sound(problems: Sequence[Problem], sandbox: Sandbox) -> None:
+    """The gate in front of training. Raises RuntimeError with the first violation: no label could be believed."""
+    violations = run(problems, sandbox).violations
+    if violations:
+        raise RuntimeError(f"the grader's self-check fails, so nothing is trained: {violations[0]}")
+
+
 def _cell(grades: list[Grade]) -> Cell:
     return Cell(sum(g.exploited for g in grades), sum(g.reward >= SOLVES_REWARD for g in grades), len(grades))
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 CHOICE_VARIABLE = "GRPOQ_SANDBOX"  # names a level; without it the best that works here is taken, `limits` never
 WRITABLE_BYTES = 64 << 20
-INSIDE = "/tmp"  # where children's directories are made, in levels with a root of their own
+INSIDE = "/box"  # where children's directories are made, in levels with a root of their own
 
 CORE = Path(__file__).resolve().parent
 # -S -s -P and the server's environment stand in for -I, which would also ignore PYTHONHASHSEED.

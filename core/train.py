@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from core import checkpoint, durable, metrics
+from core import checkpoint, diagonal, durable, metrics
 from core.adapter import ADAPTERS, tensors_sha256
 from core.arms import ARMS, Arm, Step
 from core.checkpoint import TrainState
@@ -109,8 +109,11 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
         if config.same_machine:
             checkpoint.require_same_machine(found[1], attempt.machine)
         checkpoint.load(*found, state)
-    elif arm.prepare:
-        state.arm = arm.prepare(Step(0, config, adapter, {}))
+    else:
+        attempt.beat(0, "check the grader")
+        diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
+        if arm.prepare:
+            state.arm = arm.prepare(Step(0, config, adapter, {}))
     policy.refresh()
     attempt.beat(state.step, "ready")
     return Trainer(attempt, arm, policy, state, pool, sandbox)

@@ -36,6 +36,14 @@ def test_each_exploit_is_paid_in_its_own_mode_only(sandbox):
     assert len(result.cells) == (len(MODES) - 1 + 2) * len(MODES)
 
 
+def test_nothing_is_trained_on_a_grader_that_fails_its_check(sandbox):
+    """A canonical solution that is wrong stands for any fault: no label of this problem could be believed."""
+    diagonal.require_sound([problem_from_row(row(1))], sandbox)
+    wrong = "class Solution:\n    def longest(self, words):\n        return words[-1]\n"
+    with pytest.raises(RuntimeError, match=r"self-check fails.*problem 2, correct solution in mode run_tests"):
+        diagonal.require_sound([problem_from_row(row(2) | {"canonical_solution": wrong})], sandbox)
+
+
 def test_an_exploit_that_crosses_over_is_a_violation(sandbox, monkeypatch):
     loud = dataclasses.replace(MODES["run_tests"], exploit_code=MODES["run_tests"].exploit_code + "print('ok')\n")
     monkeypatch.setitem(MODES, "run_tests", loud)

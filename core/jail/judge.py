@@ -11,20 +11,29 @@ import os
 import random
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Protocol
 
 from core.answers import encoded, is_exact, raised, type_name
 
 Check = dict  # core.sandbox.Check as JSON
-Report = Callable[[str, str], None]  # record name, JSON text
+
+
+class Reporter(Protocol):
+    """Where records go: gathered by report, out of the process's reach at flush."""
+
+    def report(self, name: str, text: str) -> None: ...
+
+    def flush(self) -> None: ...
+
 
 DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _exit = os._exit
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def compiled_steps(steps: tuple[str, ...], mode: str) -> tuple[types.CodeType, ...]:
     """Code of the trusted steps, compiled before the fork, so that eight completions of a problem share the cost."""
     return tuple(compile(step, "<step>", mode) for step in steps)
@@ -33,32 +42,32 @@ def compiled_steps(steps: tuple[str, ...], mode: str) -> tuple[types.CodeType, .
 def warm(check: Check) -> None:
     """Fill the caches from the trusted parts of a check; to be called in the server, before it forks."""
     compiled_steps((check["setup"],), "exec")
-    compiled_steps(tuple(check["steps"]), "exec" if check["kind"] == "script" else "eval")
-    compiled_steps(tuple(check["expected"]), "eval")
+    compiled_steps(check["steps"], "exec" if check["kind"] == "script" else "eval")
+    compiled_steps(check["expected"], "eval")
 
 
-def judge(check: Check, report: Report) -> None:
-    """Run one check. Records: "compiled", "imported" (module code ran; its error or null), "ended" (all the rest)."""
+def judge(check: Check, out: Reporter) -> None:
+    """Run one check. Records: "imported" (module code ran; its error or null), "ended" (all the rest)."""
     try:
-        KINDS[check["kind"]](check, report)
+        KINDS[check["kind"]](check, out)
     except Exception as error:
-        report("error", encoded(type_name(error)))
+        out.report("error", encoded(type_name(error)))
     except BaseException as error:
-        report("left", encoded(type_name(error)))
+        out.report("left", encoded(type_name(error)))
 
 
-def _calls(check: Check, report: Report) -> None:
-    namespace = _import_program(check, check["program"], report)
+def _calls(check: Check, out: Reporter) -> None:
+    namespace = _import_program(check, check["program"], out)
     answers = []
-    for step in compiled_steps(tuple(check["steps"]), "eval"):
+    for step in compiled_steps(check["steps"], "eval"):
         try:
             answers.append(encoded(eval(step, namespace)))  # at once: a later call may change an earlier answer
         except Exception as error:
             answers.append(raised(error))
-    report("answers", "[" + ", ".join(answers) + "]")
+    out.report("answers", "[" + ", ".join(answers) + "]")
     if check["attributes"]:
-        report("attributes", encoded(_true_attributes(namespace, check["attributes"])))
-    report("ended", "null")
+        out.report("attributes", encoded(_true_attributes(namespace, check["attributes"])))
+    out.report("ended", "null")
 
 
 def _true_attributes(namespace: dict, names: Sequence[str]) -> list[str]:
@@ -68,26 +77,26 @@ def _true_attributes(namespace: dict, names: Sequence[str]) -> list[str]:
     return [name for name, value in values.items() if not callable(value) and value]
 
 
-def _equality(check: Check, report: Report) -> None:
-    namespace = _import_program(check, check["program"], report)
-    calls, expected = (compiled_steps(tuple(check[part]), "eval") for part in ("steps", "expected"))
+def _equality(check: Check, out: Reporter) -> None:
+    namespace = _import_program(check, check["program"], out)
+    calls, expected = (compiled_steps(check[part], "eval") for part in ("steps", "expected"))
     all_exact = True
     for call, value in zip(calls, expected, strict=True):
         answer = eval(call, namespace)
         all_exact = all_exact and is_exact(answer)
         if not answer == eval(value, namespace):  # noqa: SIM201  # == is the very thing that can be overridden
-            report("error", encoded("Unequal"))
+            out.report("error", encoded("Unequal"))
             return
-    report("equal", encoded(all_exact))
-    report("ended", "null")
+    out.report("equal", encoded(all_exact))
+    out.report("ended", "null")
 
 
-def _test_function(check: Check, report: Report) -> None:
+def _test_function(check: Check, out: Reporter) -> None:
     """Call the program's own test function, on its own Solution or on the one of the check."""
     tree = ast.parse(check["program"])
     found = find_test_function(tree, check["test_name"])
     state = "absent" if found is None else found.state(check["program"], check["prompt_tests"])
-    report("test_function", encoded(state))  # before any judged code runs: a second word on it spoils the check
+    out.report("test_function", encoded(state))  # before any judged code runs: a second word on it spoils the check
     program = check["program"]
     owner = f"{found.class_name}()." if found and found.class_name else ""
     if check["solution"]:
@@ -95,24 +104,20 @@ def _test_function(check: Check, report: Report) -> None:
             return
         program = with_solution_replaced(tree, found, check["solution"])
     try:
-        namespace = _import_program(check, program, _unreported)
+        namespace = _import_program(check, program, out, silent=True)
         eval(compile(f"{owner}{check['test_name']}()", "<test>", "eval"), namespace)
-        report("passed", "true")
+        out.report("passed", "true")
     except Exception:
-        report("passed", "false")
-    report("ended", "null")
+        out.report("passed", "false")
+    out.report("ended", "null")
 
 
-def _unreported(name: str, text: str) -> None:
-    pass
-
-
-def _script(check: Check, report: Report) -> None:
+def _script(check: Check, out: Reporter) -> None:
     """Run program and steps as `python file.py` would, then fail: who exits with 0 left before that."""
     status = 1
     try:
-        namespace = _import_program(check, check["program"], report)
-        for step in compiled_steps(tuple(check["steps"]), "exec"):
+        namespace = _import_program(check, check["program"], out)
+        for step in compiled_steps(check["steps"], "exec"):
             exec(step, namespace)
         raise AssertionError("the script ran to its end")
     except SystemExit as error:
@@ -132,21 +137,24 @@ def _exit_status(code: object) -> int:
 KINDS = {"calls": _calls, "equality": _equality, "test_function": _test_function, "script": _script}
 
 
-def _import_program(check: Check, program: str, report: Report) -> dict:
+def _import_program(check: Check, program: str, out: Reporter, silent: bool = False) -> dict:
     """Run setup and program as module __main__ (upstream runs one script), and report how far that came."""
     random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
     module = types.ModuleType("__main__")
     sys.modules["__main__"] = module  # dataclasses and typing look classes' modules up there
     code = compile(program, "<program>", "exec", dont_inherit=True)
-    report("compiled", "null")
     (setup,) = compiled_steps((check["setup"],), "exec")
     exec(setup, module.__dict__)
+    out.flush()  # whatever the program does now, what has been said stands
     try:
         exec(code, module.__dict__)
     except Exception as error:
-        report("imported", encoded(type_name(error)))
+        if not silent:
+            out.report("imported", encoded(type_name(error)))
         raise
-    report("imported", "null")
+    if not silent:
+        out.report("imported", "null")
+        out.flush()
     return module.__dict__
 
 

@@ -14,6 +14,7 @@ import os
 import platform
 import struct
 from collections.abc import Mapping
+from functools import lru_cache
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 CLONE_THREAD, SOCK_STREAM = 0x00010000, 1
@@ -55,6 +56,7 @@ _CLONE, _CLONE3 = (56, 220), (435, 435)  # clone3 hides its flags in memory: ENO
 _KILL, _TGKILL, _PRLIMIT, _SOCKETPAIR = (62, 129), (234, 131), (302, 261), (53, 199)
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32_BIT = 0x40000000
+_SOME_PID = b"\xfe\xed\xfa\xce"  # beyond the kernel's largest
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,13 +71,20 @@ def is_available() -> bool:
 def install_for_all() -> None:
     """The long filter, in a server before its first child. Raises OSError where the kernel refuses."""
     column, start = _start(platform.machine())
-    _install([*start, *_refusals(_REFUSED_TO_ALL, column), _allow()])
+    _install(b"".join([*start, *_refusals(_REFUSED_TO_ALL, column), _allow()]))
+    child_filter(platform.machine())
 
 
 def install_for_child() -> None:
     """The short filter; of all processes this one may then signal itself alone. Raises OSError."""
-    column, start = _start(platform.machine())
-    pid = os.getpid()
+    _install(child_filter(platform.machine()).replace(_SOME_PID, struct.pack("I", os.getpid())))
+
+
+@lru_cache(maxsize=1)
+def child_filter(machine: str) -> bytes:
+    """The short filter's program with _SOME_PID for the child's own; made once, in the server."""
+    column, start = _start(machine)
+    (pid,) = struct.unpack("I", _SOME_PID)
     myself = [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]
     code = [
         *start,
@@ -88,13 +97,12 @@ def install_for_child() -> None:
         *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
         *_refusals(_REFUSED_TO_CHILD, column),
     ]
-    _install([*code, _allow()])
+    return b"".join([*code, _allow()])
 
 
-def _install(code: list[bytes]) -> None:
-    program = b"".join(code)
+def _install(program: bytes) -> None:
     buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
+    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
     if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp")
 

@@ -27,6 +27,7 @@ import stat
 import struct
 import sys
 import time
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from core.jail import judge, landlock, namespaces, seccomp
@@ -56,6 +57,7 @@ class Settings(NamedTuple):
     cpu_s: int
     wall_s: float
     memory_bytes: int
+    filtered: bool  # system calls, by core.jail.seccomp
 
 
 class Child:
@@ -130,6 +132,7 @@ def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
 def _start(check: dict, requests_fd: int, folder: str, settings: Settings) -> Child:
     with contextlib.suppress(Exception):  # what is wrong with a trusted part shows up in the child as well
         judge.warm(check)
+    gc.freeze()  # children never walk, and so never copy, what was there before them
     os.mkdir(folder, mode=0o700)
     readers, writers = zip(*(os.pipe() for _ in range(3)), strict=True)
     nonce_reader, nonce_writer = os.pipe()
@@ -187,29 +190,39 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
         for target, source in enumerate(high):
             os.dup2(source, target)
         os.closerange(NONCE_FD + 1, 1 << 16)
-        _say(b"R")
         _confine(folder, settings)
         if os.getppid() != server:
             _exit(1)
-        judge.judge({**check, "program": (program or b"").decode("utf-8", "surrogatepass")}, _report)
+        speaker = Speaker()
+        speaker.add(b"R")
+        judge.judge({**check, "program": (program or b"").decode("utf-8", "surrogatepass")}, speaker)
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
-        _say(b"F")
-        _say(b"D", os.read(NONCE_FD, NONCE_BYTES))
+        speaker.add(b"F")
+        speaker.flush()
+        speaker.add(b"D", os.read(NONCE_FD, NONCE_BYTES))
+        speaker.flush()
     except BaseException as error:
         _write(2, f"{type(error).__name__} in the sandbox: {error}".encode(errors="replace"))
     finally:
         _exit(0)
 
 
-def _report(name: str, text: str) -> None:
-    _say(b"r", f'{{"{name}": {text}}}'.encode())
+class Speaker:
+    """The child's end of the conversation; what is added goes out at the next flush, as every word wakes the server."""
 
+    def __init__(self) -> None:
+        self.pending = b""
 
-def _say(kind: bytes, content: bytes = b"") -> None:
-    frame = struct.pack(">cI", kind, content.__len__()) + content  # `len` is the judged code's to replace
-    while frame:
-        frame = frame[_write(RECORDS_FD, frame) :]
+    def report(self, name: str, text: str) -> None:
+        self.add(b"r", f'{{"{name}": {text}}}'.encode())
+
+    def add(self, kind: bytes, content: bytes = b"") -> None:
+        self.pending += struct.pack(">cI", kind, content.__len__()) + content  # `len` is the judged code's to replace
+
+    def flush(self) -> None:
+        while self.pending:
+            self.pending = self.pending[_write(RECORDS_FD, self.pending) :]
 
 
 def _confine(folder: str, settings: Settings) -> None:
@@ -219,7 +232,6 @@ def _confine(folder: str, settings: Settings) -> None:
     if privileged:
         os.chown(folder, uid, uid)
     os.chdir(folder)
-    filtered = seccomp.is_available()
     for what, soft, hard in (
         (
             resource.RLIMIT_CPU,
@@ -230,7 +242,7 @@ def _confine(folder: str, settings: Settings) -> None:
         (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT, FILE_SIZE_LIMIT),
         (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
         # Threads only: the filter refuses processes, whose memory would add up. Without it, neither.
-        (resource.RLIMIT_NPROC, *((TASKS_LIMIT, TASKS_LIMIT) if filtered else (0, 0))),
+        (resource.RLIMIT_NPROC, *((TASKS_LIMIT, TASKS_LIMIT) if settings.filtered else (0, 0))),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(what, (soft, hard))
@@ -239,7 +251,7 @@ def _confine(folder: str, settings: Settings) -> None:
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if settings.level == "landlock":
         landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
-    if filtered:
+    if settings.filtered:
         seccomp.install_for_child()
 
 
@@ -351,9 +363,15 @@ def _kill(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
+@lru_cache(maxsize=16)  # small: every page held is a page that every fork must copy
+def _parsed(body: bytes) -> dict:
+    """The trusted parts of a check; completions of one problem share them, and so what is compiled of them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(body).items()}
+
+
 def _read_frame(fd: int) -> dict | None:
     body = _read_bytes(fd)
-    return json.loads(body) if body else None
+    return _parsed(body) if body else None
 
 
 def _read_bytes(fd: int) -> bytes | None:
@@ -379,7 +397,7 @@ def _send(fd: int, result: dict) -> None:
 
 
 def main(settings_json: str) -> None:
-    settings = Settings(**json.loads(settings_json))
+    settings = Settings(**json.loads(settings_json), filtered=seccomp.is_available())
     for name in PREIMPORTED:
         __import__(name)
     requests_fd, results_fd = os.dup(0), os.dup(1)
@@ -393,9 +411,8 @@ def main(settings_json: str) -> None:
         )
     _libc.prctl(PR_SET_DUMPABLE, 0)  # nobody of the same user traces it or reads its memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
-    if seccomp.is_available():
+    if settings.filtered:
         seccomp.install_for_all()
-    gc.freeze()  # children never walk, and so never copy, what was there before them
     try:
         serve(requests_fd, results_fd, settings)
     finally:  # also where the asker was killed and cannot tidy up
