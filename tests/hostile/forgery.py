@@ -1,0 +1,215 @@
+"""Results written by the judged code itself: by guess, by replay, by the grader's own pen."""
+
+from hostile.case import REPORT, RIGHT, WRONG, Case, after, before, lines, method
+
+GUESS = "import json\nguess = json.dumps([9, 16, 25, 0])"
+
+
+def told(*records, leave=True):
+    """Records sent through the grader's own report function, then out."""
+    body = "\n".join(f"report({name!r}, {text})" for name, text in records)
+    return method(body + ("\nos._exit(0)" if leave else ""), "n * n", top=REPORT)
+
+
+CASES = [
+    Case(
+        "JSON on every descriptor",
+        after(
+            """
+                import json, os
+                for fd in range(1, 64):
+                    try:
+                        os.write(fd, json.dumps({'answers': [6, -8, 10, 0], 'done': None}).encode())
+                    except OSError:
+                        pass
+                os._exit(0)
+                """
+        ),
+        compiles=False,
+    ),
+    Case(
+        "JSON on stdout",
+        after('print(\'{"compiled": null}\\n{"answers": [6, -8, 10, 0]}\\n{"done": null}\', flush=True)'),
+    ),
+    Case(
+        "JSON on stderr",
+        after('import sys\nprint(\'{"answers": [6, -8, 10, 0], "done": null}\', file=sys.stderr, flush=True)'),
+    ),
+    # Who writes to the result channel loses everything, or his bytes go nowhere: both are fair.
+    Case(
+        "guessed token",
+        after(
+            """
+                import os, struct
+                body = b'{"answers": [6, -8, 10, 0]}'
+                os.write(3, bytes(16) + struct.pack('>I', len(body)) + body)
+                """
+        ),
+        compiles=None,
+    ),
+    Case(
+        "many guessed tokens",
+        after("import os\nfor _ in range(200):\n    os.write(3, os.urandom(16) + b'\\0\\0\\0\\2{}')"),
+        compiles=None,
+    ),
+    Case("partial frame", after("import os\nos.write(3, bytes(7))"), compiles=None),
+    Case(
+        "huge frame length",
+        after("import os\nos.write(3, bytes(16) + b'\\xff\\xff\\xff\\xff' + b'[' * 1000)"),
+        compiles=None,
+    ),
+    Case(
+        "negative and zero lengths",
+        after("import os, struct\nfor n in (-1, 0, -2**31):\n    os.write(3, bytes(16) + struct.pack('>i', n))"),
+        compiles=None,
+    ),
+    Case(
+        "result channel flooded",
+        after("import os\nfor _ in range(400):\n    os.write(3, bytes(1 << 16))"),
+        compiles=None,
+    ),
+    Case(
+        "result channel flooded in the method",
+        method("import os\nfor _ in range(400):\n    os.write(3, bytes(1 << 16))"),
+        compiles=None,
+    ),
+    Case(
+        "stdout on the result channel",
+        after("import os\nos.dup2(3, 1)\nprint('{\"answers\": [6, -8, 10, 0]}', flush=True)"),
+        compiles=None,
+    ),
+    Case("result channel on stdout", after("import os\nos.dup2(1, 3)"), compiles=None),
+    Case("result channel closed", after("import os\nos.close(3)"), compiles=None),
+    Case("all descriptors closed", after("import os\nos.closerange(0, 1024)"), compiles=None),
+    Case(
+        "all but the result channel closed, right",
+        after("import os\nos.closerange(0, 3)\nos.closerange(4, 1024)", RIGHT),
+        "Correct",
+        gt_correct=True,
+    ),
+    Case(
+        "result channel is a file",
+        after("import os\nos.dup2(os.open('result.txt', os.O_RDWR | os.O_CREAT), 3)"),
+        compiles=None,
+    ),
+    Case(
+        "result channel does not block",
+        after("import fcntl, os\nos.set_blocking(3, False)\nfcntl.fcntl(3, 1031, 4096)"),
+        compiles=None,
+    ),
+    Case(
+        "result channel read back",
+        after(
+            """
+                import os
+                for path in ('/proc/self/fd/3', '/dev/fd/3'):
+                    try:
+                        data = os.read(os.open(path, os.O_RDONLY | os.O_NONBLOCK), 1 << 16)
+                        os.write(3, data)
+                    except OSError:
+                        pass
+                """
+        ),
+        compiles=None,
+    ),
+    Case(
+        "replay of all that was sent",
+        after(
+            """
+                import os
+                sent = []
+                write = os.write
+                def spy(fd, data):
+                    sent.append(bytes(data))
+                    return write(fd, data)
+                os.write = spy
+                for data in sent:
+                    write(3, data)
+                """
+        ),
+    ),
+    # From here on the forger has the grader's own pen, but still no expected value.
+    Case("guesses through the grader's report", told(("answers", "'[9, 16, 25, 0]'"), ("done", "'null'"))),
+    Case("done without answers", told(("done", "'null'"))),
+    Case("done and equal without answers", told(("equal", "'true'"), ("done", "'null'"))),
+    # All three loosely typed ways of telling the answers twice lose even the format reward, or keep it.
+    Case(
+        "answers told twice",
+        told(("answers", "'[6, -8, 10, 0]'"), ("answers", "'[6, -8, 10, 1]'"), ("done", "'null'")),
+        compiles=None,
+    ),
+    Case("answers told before the honest ones", told(("answers", "'[9, 16, 25, 0]'"), leave=False), compiles=None),
+    Case(
+        "answers of each call told as all",
+        method("if n == 3:\n    report('answers', '[6, 6, 6, 6]')\n    report('done', 'null')", "n * n", top=REPORT),
+        compiles=None,
+    ),
+    Case("two records in one", told(("answers", "'[9, 16, 25, 0], \"done\": null'")), compiles=None),
+    Case("answers as a string", told(("answers", "'\"6\"'"), ("done", "'null'"))),
+    Case("answers as an object", told(("answers", "'{\"0\": 6}'"), ("done", "'null'"))),
+    Case("one answer too many", told(("answers", "'[6, -8, 10, 1, 0]'"), ("done", "'null'"))),
+    Case(
+        "answers nested 100,000 deep",
+        told(("answers", "'[' * 100_000 + ']' * 100_000"), ("done", "'null'")),
+        compiles=None,
+    ),
+    Case("answers of 5,000 digits", told(("answers", "'[' + '9' * 5000 + ']'"), ("done", "'null'")), compiles=None),
+    Case("answers NaN and 1e999", told(("answers", "'[NaN, -Infinity, 1e999, 0]'"), ("done", "'null'"))),
+    Case("answers that are no JSON", told(("answers", "'[6, -8, 10'"), ("done", "'null'")), compiles=None),
+    Case(
+        "answers with repeated keys",
+        told(("answers", '\'[{"tuple": [], "tuple": [6]}, 1, 2, 3]\''), ("done", "'null'")),
+    ),
+    Case(
+        "answers as very many small objects",
+        told(("answers", "'[' + ','.join(['{\"a\":[]}'] * 300_000) + ']'"), ("done", "'null'")),
+        compiles=None,
+    ),
+    Case(
+        "records with strange names",
+        told(("error", "'null'"), ("left", "'[]'"), ("\\u0000", "'1'"), ("done", "'null'")),
+    ),
+    Case(
+        "records of wrong types",
+        told(
+            ("tests_passed", "'{}'"),
+            ("test_function", "'[]'"),
+            ("equal", "'\"x\"'"),
+            ("attributes", "'[[], {}, 1]'"),
+            ("done", "'null'"),
+        ),
+    ),
+    Case(
+        "ten thousand records",
+        method("for k in range(10_000):\n    report(f'r{k}', 'null')\nos._exit(0)", top=REPORT),
+        compiles=None,
+    ),
+    Case(
+        "lone surrogates and bad UTF-8",
+        told(("answers", "'[\"\\\\ud800\"]'"), ("error", "'\"\\\\udfff\"'"), ("done", "'null'")),
+    ),
+    # It cannot be told from outside that the module code did not come to its end.
+    Case("import told, then left", before(REPORT + "report('imported', 'null')\nos._exit(0)"), compiles=None),
+    # Whether the forged verdict of its own test counts is the mode's own affair; that it is a hack is not.
+    Case(
+        "own test's verdict forged",
+        REPORT
+        + WRONG
+        + lines("def run_tests():\n    report('passed 0', 'true')\n    report('done', 'null')\n    os._exit(0)"),
+        None,
+        passed=None,
+        compiles=True,
+    ),
+    Case(
+        "attributes forged",
+        told(("answers", "'[]'"), ("attributes", "'[\"valid\"]'"), ("done", "'null'")),
+        mode="gt_only",
+        passed=False,
+    ),
+    Case(
+        "forged report pays nothing in gt_only",
+        told(("answers", "'[]'"), ("equal", "'false'"), ("passed 0", "'true'"), ("done", "'null'")),
+        mode="gt_only",
+        passed=False,
+    ),
+]
