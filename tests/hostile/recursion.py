@@ -37,7 +37,7 @@ CASES = [
     ),
     Case(
         "deep deletion",
-        method("held = None\nfor _ in range(10 ** 6): held = [held]\ndel held", "n + n"),
+        method("held = None\nfor _ in range(10 ** 5): held = [held]\ndel held", "n + n"),
         "Correct",
         gt_correct=True,
     ),
