@@ -1,15 +1,14 @@
 """Gradings per second of the warm, isolated pool, beside one fresh `python` per check: `python bench/grading.py`.
 
-The rival is the benchmark's own way: for each of its checks a new interpreter runs setup code, program and asserts, as
-many at a time as the pool has workers, with no isolation at all. Both grade the same completions in turns, in one run.
-What a solution itself computes costs both the same; rows where that is long say nothing about a grader, so real rows are
-also given without those whose correct solution needs more than HEAVY_S of CPU time for its asserts.
+The rival does every check that the pool does, each in a new interpreter that runs setup code, program and steps, as
+many at a time as the pool has workers and with no isolation at all: the benchmark's own way. Both grade the same
+completions in turns, in one run. What a solution itself computes costs both the same and says nothing about a grader,
+so real rows are also given without those whose correct solution needs more than HEAVY_S of CPU time for its asserts.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -19,17 +18,30 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from core import durable
 from core.nano.world import sample_problems
 from core.problems import WRONG_SOLUTION, Problem, fenced, load_problems
-from core.rewards import GradeItem, extract_code, first_checks, grade, stub
-from core.sandbox import Sandbox
+from core.rewards import GradeItem, extract_code, first_checks, grade
+from core.sandbox import Check, ExecutionResult, Sandbox, active_level
 
 HEAVY_S = 0.02
 ROUNDS = 5
 RIVAL_SHARE = 8  # the rival grades every eighth completion: it is slow
-RUNNER = "\nfor source in {asserts!r}:\n    exec(source)\nprint('passed')\n"
+ENDINGS = {  # of the rival's program, by kind of check
+    "calls": "for step in {steps!r}:\n    eval(step)",
+    "equality": "for step, value in zip({steps!r}, {expected!r}):\n    assert eval(step) == eval(value)",
+    "test_function": "{test_name}()",
+}
+
+
+class Recorder(Sandbox):
+    """Notes which checks a grading needs."""
+
+    def run(self, checks: Sequence[Check]) -> list[ExecutionResult]:
+        self.seen = [*getattr(self, "seen", []), *checks]
+        return super().run(checks)
 
 
 def completions(problem: Problem, rng: random.Random) -> list[str]:
@@ -44,56 +56,53 @@ def items(problems: Sequence[Problem]) -> list[GradeItem]:
     return [GradeItem(p, "run_tests", fenced(code)) for p in problems for code in completions(p, rng)]
 
 
-def rival(batch: Sequence[GradeItem], workers: int, checks: Callable[[GradeItem], list[str]]) -> None:
-    """A fresh interpreter for each program."""
-    programs = [program for item in batch for program in checks(item)]
+def rival(checks: Sequence[Check], workers: int) -> None:
+    """A fresh interpreter for each check."""
 
-    def run(program: str) -> None:
+    def run(check: Check) -> None:
+        ending = ENDINGS[check.kind].format(**vars(check))
+        program = f"{check.setup}\n{check.program}\n{check.solution}\n{ending}\n"
         subprocess.run([sys.executable, "-"], input=program.encode(), capture_output=True, timeout=30, check=False)
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(run, programs))
+        list(pool.map(run, checks))
 
 
-def upstream_checks(item: GradeItem) -> list[str]:
-    """Ground truth, own tests, own tests on the stub and on the canonical solution; a real row's prompt shows none."""
-    problem, code = item.problem, extract_code(item.completion) or ""
-    tests = code[code.index("def run_tests") :]
-    call = "\nrun_tests()\nprint('passed')\n"
-    return [
-        f"{problem.setup_code}\n{code}\n{RUNNER.format(asserts=list(problem.asserts))}",
-        f"{problem.setup_code}\n{code}\n{call}",
-        f"{problem.setup_code}\n{stub(problem)}\n{tests}\n{call}",
-        f"{problem.setup_code}\n{problem.canonical_solution}\n{tests}\n{call}",
-    ]
+def compare(name: str, batch: list[GradeItem], sandbox: Sandbox, workers: int, full: bool) -> dict[str, Any]:
+    with Recorder(workers=workers) as recorder:
+        grade(batch, recorder, full)
+    return in_turns(name, len(batch), recorder.seen, lambda: grade(batch, sandbox, full), workers)
 
 
-def reward_checks(item: GradeItem) -> list[str]:
-    return upstream_checks(item)[:2]
+def compare_rewards(name: str, batch: list[GradeItem], sandbox: Sandbox, workers: int) -> dict[str, Any]:
+    """Only what the reward waits for: the oracle and the response's own tests."""
+    of_item = [first_checks(item, extract_code(item.completion), full=False) for item in batch]
+    checks = [check for checks in of_item for check in checks.values()]
+    return in_turns(name, len(batch), checks, lambda: sandbox.run(checks), workers)
 
 
-def compare(
-    name: str, batch: list[GradeItem], sandbox: Sandbox, workers: int, full: bool, checks: Callable
-) -> dict[str, float | int | str]:
+def in_turns(
+    name: str, gradings: int, checks: Sequence[Check], run: Callable[[], object], workers: int
+) -> dict[str, Any]:
     """Rates of both, in ROUNDS turns; the ratio is the median of the turns' ratios."""
-    grade(batch, sandbox, full)  # caches and servers warm, as they are in a run
+    run()  # caches and servers warm, as they are in a run
     ours, theirs = [], []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        grade(batch, sandbox, full)
-        ours.append(len(batch) / (time.perf_counter() - started))
-        few = batch[::RIVAL_SHARE]
+        run()
+        ours.append(len(checks) / (time.perf_counter() - started))
+        few = checks[::RIVAL_SHARE]
         started = time.perf_counter()
-        rival(few, workers, checks)
+        rival(few, workers)
         theirs.append(len(few) / (time.perf_counter() - started))
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     row = {
         "what": name,
-        "completions": len(batch),
-        "workers": workers,
-        "gradings_per_s": round(statistics.median(ours), 1),
-        "fresh_python_per_s": round(statistics.median(theirs), 1),
-        "ratio": round(ratio, 2),
+        "completions": gradings,
+        "checks": len(checks),
+        "gradings_per_s": round(statistics.median(ours) * gradings / len(checks), 1),
+        "checks_per_s": round(statistics.median(ours), 1),
+        "fresh_python_checks_per_s": round(statistics.median(theirs), 1),
+        "ratio": round(statistics.median(a / b for a, b in zip(ours, theirs, strict=True)), 2),
     }
     print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     return row
@@ -108,25 +117,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--problems", type=Path, default=Path("../shared/data/leetcode_medhard_80.jsonl"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     arguments = parser.parse_args()
     rows = []
     with Sandbox(workers=arguments.workers) as sandbox:
         nano = items(sample_problems(60, seed=1))
-        rows.append(compare("nano, what the reward needs", nano, sandbox, arguments.workers, False, reward_checks))
+        rows.append(compare_rewards("nano, what the reward needs", nano, sandbox, arguments.workers))
+        rows.append(compare("nano, with what labels need", nano, sandbox, arguments.workers, full=False))
         if arguments.problems.exists():
             real = load_problems(arguments.problems)
             light = [problem for problem in real if is_light(problem, sandbox)]
-            for name, chosen in ((f"{len(light)} light real rows", light), (f"all {len(real)} real rows", real)):
-                rows.append(
-                    compare(f"{name}, every check", items(chosen), sandbox, arguments.workers, True, upstream_checks)
-                )
+            for kind, chosen in (("light", light), ("all", real)):
+                name = f"{len(chosen)} real rows ({kind}), every check"
+                rows.append(compare(name, items(chosen), sandbox, arguments.workers, full=True))
         else:
             print(f"no real rows: {arguments.problems} is not there", file=sys.stderr)
+        level = active_level().name
     if arguments.out:
-        durable.write_json(arguments.out, {"cores": os.cpu_count(), "rows": rows})
-    else:
-        print(json.dumps(rows))
+        durable.write_json(arguments.out, {"cores": os.cpu_count(), "level": level, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -5,11 +5,28 @@ trusted side more than its own expected value is large. The rule is Python's == 
 2 == 2.0 and True == 1 hold, (1,) == [1] does not, and an object that claims to equal everything equals nothing.
 """
 
-import json
+# Own names for what is used after judged code has run: it may have replaced the builtins of these names.
+from builtins import (
+    RecursionError,
+    ValueError,
+    bool,
+    bytes,
+    dict,
+    float,
+    frozenset,
+    getattr,
+    int,
+    list,
+    set,
+    str,
+    tuple,
+    type,
+)
+from json import dumps
 from typing import Any
 
-SCALARS = frozenset({int, float, str, bool, type(None)})
-TAGS: dict[type, str] = {tuple: "tuple", set: "set", frozenset: "frozenset"}
+NoneType = type(None)
+SCALARS = frozenset({int, float, str, bool, NoneType})
 MAX_DEPTH = 60
 FOREIGN, RAISED = "foreign", "raised"
 
@@ -17,9 +34,9 @@ FOREIGN, RAISED = "foreign", "raised"
 def encoded(value: object) -> str:
     """Tagged JSON of one answer. What JSON cannot hold (a too long int, a cycle, a subclass) is foreign."""
     try:
-        return json.dumps(_tagged(value, 0))
+        return dumps(_tagged(value, 0))
     except (ValueError, RecursionError):
-        return json.dumps({FOREIGN: type_name(value)})
+        return dumps({FOREIGN: type_name(value)})
 
 
 def is_exact(value: object) -> bool:
@@ -28,7 +45,7 @@ def is_exact(value: object) -> bool:
 
 
 def raised(error: BaseException) -> str:
-    return json.dumps({RAISED: type_name(error)})
+    return dumps({RAISED: type_name(error)})
 
 
 def type_name(value: object) -> str:
@@ -38,19 +55,20 @@ def type_name(value: object) -> str:
 
 
 def _tagged(value: Any, depth: int) -> object:
+    """Types are told by identity: a metaclass may claim that its classes equal int, and hash alike."""
     kind: type = type(value)
-    if kind in SCALARS:
+    if kind is int or kind is str or kind is bool or kind is float or kind is NoneType:
         return value
     if depth > MAX_DEPTH:
         return {FOREIGN: "too deep"}
     if kind is list:
-        if SCALARS.issuperset(map(type, value)):  # the common case, ten times as fast
-            return value
         return [_tagged(item, depth + 1) for item in value]
-    if kind in TAGS:
-        return {TAGS[kind]: [_tagged(item, depth + 1) for item in value]}
+    if kind is tuple:
+        return {"tuple": [_tagged(item, depth + 1) for item in value]}
     if kind is dict:
         return {"dict": [[_tagged(key, depth + 1), _tagged(item, depth + 1)] for key, item in value.items()]}
+    if kind is set or kind is frozenset:
+        return {"set" if kind is set else "frozenset": [_tagged(item, depth + 1) for item in value]}
     if kind is bytes:
         return {"bytes": value.hex()}
     return {FOREIGN: type_name(value)}

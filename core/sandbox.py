@@ -67,6 +67,7 @@ class Check:
     solution: str = ""
     prompt_tests: str = ""
     reveals_answers: bool = False
+    records_cap: int = 1 << 16  # bytes that the child may report; beyond, it is ended, and what came before stands
 
     def request(self) -> bytes:
         """What a server reads: the trusted parts as JSON, then the program, which only the child reads."""
@@ -303,10 +304,10 @@ class _Server:
                 self._incoming += chunk
             raise _ServerDied  # an end of the stream, not a pause
         answered = []
-        while (frame := self._next_frame()) is not None:
+        while (raw := self._next_answer()) is not None:
             check = self._sent.popleft()
             self._restart_patience()
-            answered.append((check, _execution_result(json.loads(frame))))
+            answered.append((check, _execution_result(raw)))
         if self._sent and not answered and self.seconds_left() == 0:
             raise _ServerDied
         return answered
@@ -325,15 +326,27 @@ class _Server:
     def _restart_patience(self) -> None:
         self._patience_ends = time.monotonic() + self._wall_limit_s + SERVER_PATIENCE_S
 
-    def _next_frame(self) -> bytes | None:
+    def _next_answer(self) -> dict[str, Any] | None:
+        """One answer, where it has come whole: JSON, then the raw texts whose sizes it names (core.jail.server)."""
         if len(self._incoming) < 4:
             return None
         end = 4 + struct.unpack_from(">I", self._incoming)[0]
         if len(self._incoming) < end:
             return None
-        frame = bytes(self._incoming[4:end])
+        raw = json.loads(bytes(self._incoming[4:end]))
+        sizes = [raw["stdout"], raw["stderr"], *(raw["records"] or ()), *raw["files"].values()]
+        if len(self._incoming) < end + sum(sizes):
+            return None
+        texts = []
+        for size in sizes:
+            texts.append(self._incoming[end : end + size].decode(errors="replace"))
+            end += size
         del self._incoming[:end]
-        return frame
+        count = len(raw["records"] or ())
+        raw["stdout"], raw["stderr"] = texts[:2]
+        raw["records"] = None if raw["records"] is None else texts[2 : 2 + count]
+        raw["files"] = dict(zip(raw["files"], texts[2 + count :], strict=True))
+        return raw
 
     def close(self) -> None:
         """End the server and its children; returns once they are gone."""

@@ -351,12 +351,12 @@ def test_the_oracles_process_never_holds_an_expected_value(sandbox):
     """The same thief finds the value in the naive check's process, where it is, and not in the oracle's."""
     secret = dataclasses.replace(PROBLEM, asserts=("assert Solution().twice(n = 1) == 'TRUTH-4711'",))
     thief = (
-        "import gc, re\nclass Solution:\n    def twice(self, n):\n"
-        "        for held in gc.get_objects():\n"
-        "            items = held.values() if type(held) is dict else held if type(held) in (list, tuple) else ()\n"
-        "            for text in [item for item in items if type(item) is str]:\n"
-        "                if found := re.search('TRU' + 'TH-[0-9]+', text):\n"
-        "                    return found[0]\n"
+        "import re, sys\nclass Solution:\n    def twice(self, n):\n"
+        "        frame = sys._getframe()\n"
+        "        while frame:\n"
+        "            if found := re.search('TRU' + 'TH-[0-9]+', repr(frame.f_locals)):\n"
+        "                return found[0]\n"
+        "            frame = frame.f_back\n"
     )
     items = [GradeItem(secret, mode, fenced(thief)) for mode in ("gt_only", "eq_override", "exit_code")]
     for g in [*grade(items, sandbox), *grade(items, sandbox)]:  # again, now that all servers have seen all they get

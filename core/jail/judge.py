@@ -2,7 +2,7 @@
 
 Nothing here is trusted once the judged code has started: it can reach and change all of it. So the process holds
 nothing worth stealing, and what it reports is only believed where it can be checked outside (core.rewards).
-The functions used after that moment are bound here first, against careless patching, not against malice.
+The names used after that moment are bound here first, against careless patching, not against malice.
 """
 
 import ast
@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import types
+from builtins import BaseException, Exception, SystemExit, compile, eval, exec, getattr, int, isinstance
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -27,8 +28,6 @@ class Reporter(Protocol):
 
     def flush(self) -> None: ...
 
-
-DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _exit = os._exit
 
@@ -97,7 +96,7 @@ def _test_function(check: Check, out: Reporter) -> None:
     found = find_test_function(tree, check["test_name"])
     state = "absent" if found is None else found.state(check["program"], check["prompt_tests"])
     out.report("test_function", encoded(state))  # before any judged code runs: a second word on it spoils the check
-    program = check["program"]
+    program: str | ast.Module = check["program"]
     owner = f"{found.class_name}()." if found and found.class_name else ""
     if check["solution"]:
         if found is None or state != "plain":
@@ -116,16 +115,18 @@ def _script(check: Check, out: Reporter) -> None:
     """Run program and steps as `python file.py` would, then fail: who exits with 0 left before that."""
     status = 1
     try:
-        namespace = _import_program(check, check["program"], out)
-        for step in compiled_steps(check["steps"], "exec"):
-            exec(step, namespace)
-        raise AssertionError("the script ran to its end")
-    except SystemExit as error:
-        status = _exit_status(error.code)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    atexit._run_exitfuncs()
-    _exit(status)
+        try:
+            namespace = _import_program(check, check["program"], out)
+            for step in compiled_steps(check["steps"], "exec"):
+                exec(step, namespace)
+            raise AssertionError("the script ran to its end")
+        except SystemExit as error:
+            status = _exit_status(error.code)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        atexit._run_exitfuncs()
+    finally:  # a broken hook is an error too
+        _exit(status)
 
 
 def _exit_status(code: object) -> int:
@@ -137,7 +138,7 @@ def _exit_status(code: object) -> int:
 KINDS = {"calls": _calls, "equality": _equality, "test_function": _test_function, "script": _script}
 
 
-def _import_program(check: Check, program: str, out: Reporter, silent: bool = False) -> dict:
+def _import_program(check: Check, program: str | ast.Module, out: Reporter, silent: bool = False) -> dict:
     """Run setup and program as module __main__ (upstream runs one script), and report how far that came."""
     random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
     module = types.ModuleType("__main__")
@@ -196,24 +197,36 @@ def find_test_function(tree: ast.Module, name: str) -> TestFunction | None:
     return found[-1] if found else None
 
 
-def _assigns_names(node: ast.Assign) -> bool:
-    return all(isinstance(target, ast.Name) and target.id != "Solution" for target in node.targets)
+def _only_defines(node: ast.stmt) -> bool:
+    """Imports, definitions and plain assignments, also under an if or a try: what a test function may refer to."""
+    if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Pass):
+        return not (isinstance(node, ast.ClassDef) and node.name == "Solution")
+    if isinstance(node, ast.Assign):
+        return all(map(_is_name, node.targets))
+    if isinstance(node, ast.AnnAssign):
+        return _is_name(node.target)
+    if isinstance(node, ast.If):
+        return all(map(_only_defines, [*node.body, *node.orelse]))
+    if isinstance(node, ast.Try):
+        handled = [statement for handler in node.handlers for statement in handler.body]
+        return all(map(_only_defines, [*node.body, *handled, *node.orelse, *node.finalbody]))
+    return False
 
 
-def with_solution_replaced(tree: ast.Module, found: TestFunction, replacement: str) -> str:
+def _is_name(target: ast.expr) -> bool:
+    if isinstance(target, ast.Tuple | ast.List):
+        return all(map(_is_name, target.elts))
+    return isinstance(target, ast.Name) and target.id != "Solution"
+
+
+def with_solution_replaced(tree: ast.Module, found: TestFunction, replacement: str) -> ast.Module:
     """The replacement's Solution under the response's test function, with the definitions that function may need.
 
     Other module-level code stays behind: it is not part of the test, and may itself depend on the response's Solution.
     """
-    parts = [replacement]
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef) and node.name == "Solution":
-            continue
-        if isinstance(node, DEFINITIONS) or (isinstance(node, ast.Assign) and _assigns_names(node)):
-            parts.append(ast.unparse(node))
+    body = [*ast.parse(replacement).body, *filter(_only_defines, tree.body)]
     if found.class_name == "Solution":
-        with_test = ast.ClassDef("Solution", [ast.Name("Solution", ast.Load())], [], [found.node], [])
-        parts.append(ast.unparse(ast.fix_missing_locations(with_test)))
-    elif found.class_name is None and found.node not in tree.body:  # defined under an if or a try
-        parts.append(ast.unparse(found.node))
-    return "\n".join(parts)
+        body.append(ast.ClassDef("Solution", [ast.Name("Solution", ast.Load())], [], [found.node], []))
+    elif found.class_name is None and found.node not in body:  # defined where other code stands as well
+        body.append(found.node)
+    return ast.fix_missing_locations(ast.Module(body, []))

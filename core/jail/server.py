@@ -1,12 +1,14 @@
 """A small process that forks one child per check, so that the trainer, gigabytes large, never has to.
 
-It lives inside the sandbox (core.sandbox says how it gets there) and runs one child at a time, so that no two pieces of
-judged code ever meet: when a child has ended, whatever it started is killed and whatever it wrote is removed. The
-program to be judged is read by the child itself; this process never holds one, and a child is a copy of this memory.
-What a child sends back is passed on unread.
+It lives inside the sandbox (core.sandbox says how it gets there) and runs one child at a time, so that no two pieces
+of judged code ever meet: when a child has ended, whatever it started is killed and what it wrote is removed. A child
+is a copy of this memory, freed parts included, so nothing of one check may pass through it that another could profit
+from: the program is read by the child itself, and what a child says lies in buffers that a fork does not copy, and is
+passed on unread.
 
 Requests: 4 bytes of length and JSON (the trusted parts of a check), then 4 bytes of length and the program. Answers: 4
-bytes of length and JSON. Between child and server: 1 byte of kind, 4 bytes of length, content.
+bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files.
+Between child and server: 1 byte of kind, 4 bytes of length, content.
     R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
 The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
 if it comes back: a child that left early has none to give, and there was none to be found while judged code ran.
@@ -19,6 +21,7 @@ import fcntl
 import gc
 import itertools
 import json
+import mmap
 import os
 import resource
 import select
@@ -33,7 +36,7 @@ from typing import NamedTuple, NoReturn
 from core.jail import judge, landlock, namespaces, seccomp
 
 RECORDS_FD, NONCE_FD = 3, 4
-OUTPUT_CAP, RECORDS_CAP = 1 << 16, 1 << 24
+OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
 FILE_CAP, FILES_CAP = 4096, 64
 FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
 CHILD_UIDS = range(40_000, 60_000)
@@ -60,15 +63,62 @@ class Settings(NamedTuple):
     filtered: bool  # system calls, by core.jail.seccomp
 
 
+class Buffer:
+    """Bytes that came through a pipe, in memory that children do not have: a fork leaves it out."""
+
+    def __init__(self, size: int) -> None:
+        memory = mmap.mmap(-1, size + SCRAP, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_DONTFORK)
+        self.view, self.beyond = memoryview(memory)[:size], memoryview(memory)[size:]
+        self.cap = self.length = 0
+        self.overflowed = False
+
+    def empty(self, cap: int) -> None:
+        self.cap, self.length, self.overflowed = min(cap, len(self.view)), 0, False
+
+    def drain(self, fd: int, reads: int) -> bool:
+        """Read what is there; past the cap it is thrown away, and the writer goes on. False at the stream's end."""
+        for _ in range(reads):
+            full = self.length == self.cap
+            place = self.beyond if full else self.view[self.length : self.cap]
+            try:
+                count = os.readv(fd, [place])
+            except BlockingIOError:
+                return True
+            if count == 0:
+                return False
+            self.length += 0 if full else count
+            self.overflowed |= full
+        return True
+
+    def written(self) -> memoryview:
+        return self.view[: self.length]
+
+
+class Buffers:
+    """One set, because there is one child at a time; to be made by the process that forks, since forks lose them.
+
+    Sizes are address space, not memory: only what is written takes any.
+    """
+
+    def __init__(self) -> None:
+        self.stdout, self.stderr, self.records, self.files = map(Buffer, (1 << 16, 1 << 16, 1 << 24, 1 << 18))
+
+    def empty(self, records_cap: int) -> None:
+        self.stdout.empty(OUTPUT_CAP)
+        self.stderr.empty(OUTPUT_CAP)
+        self.records.empty(records_cap)
+
+
 class Child:
     """One running check, as its server sees it."""
 
-    def __init__(self, pid: int, folder: str, started: float, readers: tuple, nonce_fd: int) -> None:
+    def __init__(self, pid: int, folder: str, started: float, readers: tuple, nonce_fd: int, buffers: Buffers) -> None:
         self.pid, self.folder, self.started, self.nonce_fd = pid, folder, started, nonce_fd
         self.pidfd = os.pidfd_open(pid)
-        self.stdout_fd, self.stderr_fd, self.records_fd = readers
-        self.received = {fd: bytearray() for fd in readers}
-        self.caps = dict(zip(readers, (OUTPUT_CAP, OUTPUT_CAP, RECORDS_CAP), strict=True))
+        self.buffers = buffers
+        self.received = dict(zip(readers, (buffers.stdout, buffers.stderr, buffers.records), strict=True))
+        self.records_fd = readers[2]
         self.conversation = Conversation()
         self.killed_for: str | None = None
 
@@ -78,62 +128,61 @@ class Conversation:
 
     def __init__(self) -> None:
         self.read = self.finished = self.done = self.malformed = False
-        self.texts: list[str] = []
+        self.records: list[tuple[int, int]] = []  # start and end of each record's text
         self.nonce = b""
         self._parsed = 0
 
-    def take_in(self, stream: bytearray) -> bool:
+    def take_in(self, stream: memoryview) -> bool:
         """Parse what has come; True where a nonce is due."""
         due = False
         while not self.malformed and len(stream) - self._parsed >= 5:
             kind, length = struct.unpack_from(">cI", stream, self._parsed)
-            end = self._parsed + 5 + length
-            if length > RECORDS_CAP:
-                self.malformed = True
+            start, end = self._parsed + 5, self._parsed + 5 + length
             if end > len(stream):
                 break
-            content = bytes(memoryview(stream)[self._parsed + 5 : end])
             self._parsed = end
             if kind == b"R" and not self.read:
                 self.read = True
             elif kind == b"r" and self.read and not self.finished:
-                self.texts.append(content.decode(errors="replace"))
-            elif kind == b"F" and self.read and not self.finished and not content:
+                self.records.append((start, end))
+            elif kind == b"F" and self.read and not self.finished and not length:
                 self.finished = due = True
-            elif kind == b"D" and self.nonce and not self.done and content == self.nonce:
+            elif kind == b"D" and self.nonce and not self.done and stream[start:end] == self.nonce:
                 self.done = True
             else:
                 self.malformed = True
         return due
 
-    def records(self, stream: bytearray) -> list[str] | None:
-        """None where anything stood in the stream that does not belong: a forger loses all."""
-        return None if self.malformed or len(stream) > self._parsed else self.texts
+    def ended(self, stream: memoryview, overflowed: bool) -> None:
+        """Nothing more will come: half a frame is no honest child's, unless it was cut off."""
+        self.malformed |= len(stream) > self._parsed and not overflowed
 
 
 def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
     """Until the requests end or the asker is gone: read a check, judge it, answer."""
+    buffers = Buffers()
     for number in itertools.count():
         check = _read_frame(requests_fd)
         if check is None:
             return
-        child = _start(check, requests_fd, f"{settings.root}/{number}", settings)
+        child = _start(check, requests_fd, f"{settings.root}/{number}", settings, buffers)
         if not _attend(child, requests_fd, settings.wall_s):
             return
-        result = _result(child)
+        result, texts = _result(child)
         is_clean = _clear(settings.root)
         if not child.conversation.read:  # its program may still be in the pipe: start anew rather than misread it
             return
-        _send(results_fd, result)
+        _send(results_fd, result, texts)
         if not is_clean:  # nor may anything be found by the next
             return
 
 
-def _start(check: dict, requests_fd: int, folder: str, settings: Settings) -> Child:
+def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffers: Buffers) -> Child:
     with contextlib.suppress(Exception):  # what is wrong with a trusted part shows up in the child as well
         judge.warm(check)
     gc.freeze()  # children never walk, and so never copy, what was there before them
     os.mkdir(folder, mode=0o700)
+    buffers.empty(check["records_cap"])
     readers, writers = zip(*(os.pipe() for _ in range(3)), strict=True)
     nonce_reader, nonce_writer = os.pipe()
     started, server = time.monotonic(), os.getpid()
@@ -144,7 +193,7 @@ def _start(check: dict, requests_fd: int, folder: str, settings: Settings) -> Ch
         os.close(fd)
     for fd in readers:
         os.set_blocking(fd, False)
-    return Child(pid, folder, started, readers, nonce_writer)
+    return Child(pid, folder, started, readers, nonce_writer, buffers)
 
 
 def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
@@ -156,12 +205,15 @@ def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
     deadline = child.started + wall_s
     while True:
         events = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
-        for fd, data in child.received.items():
-            if fd in events and not _drain(fd, data, child.caps[fd], reads=4):
+        for fd, buffer in child.received.items():
+            if fd in events and not buffer.drain(fd, reads=4):
                 poll.unregister(fd)
         if child.records_fd in events:
             _converse(child)
             if child.conversation.malformed:  # it is believed nothing any more, and may wait for a nonce for ever
+                _kill(child.pid)
+            elif child.buffers.records.overflowed and not child.killed_for:
+                child.killed_for = "RecordsLimit"
                 _kill(child.pid)
         if child.pidfd in events:
             return True
@@ -175,7 +227,7 @@ def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
 
 
 def _converse(child: Child) -> None:
-    if child.conversation.take_in(child.received[child.records_fd]):
+    if child.conversation.take_in(child.buffers.records.written()):
         child.conversation.nonce = os.urandom(NONCE_BYTES)
         with contextlib.suppress(OSError):
             _write(child.nonce_fd, child.conversation.nonce)
@@ -276,40 +328,33 @@ _parts = os.path.dirname(os.__file__).split("/")
 STDLIB_IS_PUBLIC = all(os.stat("/".join(_parts[:n]) or "/").st_mode & stat.S_IXOTH for n in range(1, len(_parts) + 1))
 
 
-def _drain(fd: int, data: bytearray, cap: int, reads: int) -> bool:
-    """Read what is there; past the cap it is thrown away, and the child can go on. False at the end of the stream."""
-    for _ in range(reads):
-        try:
-            chunk = os.read(fd, 1 << 16)
-        except BlockingIOError:
-            return True
-        if not chunk:
-            return False
-        data += chunk[: max(0, cap - len(data))]
-    return True
-
-
-def _result(child: Child) -> dict:
+def _result(child: Child) -> tuple[dict, list[memoryview]]:
+    """How the check ended, with the sizes of its texts, and the texts."""
     _, status, usage = os.wait4(child.pid, 0)
     _sweep(child.pid)
-    for fd, data in child.received.items():
-        _drain(fd, data, child.caps[fd], reads=64)
+    for fd, buffer in child.received.items():
+        buffer.drain(fd, reads=64)
         os.close(fd)
     _converse(child)
+    stdout, stderr, said = child.buffers.stdout, child.buffers.stderr, child.buffers.records
+    child.conversation.ended(said.written(), said.overflowed)
     os.close(child.nonce_fd)
     os.close(child.pidfd)
-    return {
-        "records": child.conversation.records(child.received[child.records_fd]),
+    records = [] if child.conversation.malformed else [said.view[a:b] for a, b in child.conversation.records]
+    files = _files(child.folder, child.buffers.files)
+    result = {
+        "stdout": stdout.length,
+        "stderr": stderr.length,
+        "records": None if child.conversation.malformed else [len(record) for record in records],
+        "files": {name: len(content) for name, content in files.items()},
         "done": child.conversation.done,
-        "stdout": child.received[child.stdout_fd].decode(errors="replace"),
-        "stderr": child.received[child.stderr_fd].decode(errors="replace"),
-        "files": _files(child.folder),
         "killed_for": child.killed_for,
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
         "cpu_s": usage.ru_utime + usage.ru_stime,
         "seconds": time.monotonic() - child.started,
     }
+    return result, [stdout.written(), stderr.written(), *records, *files.values()]
 
 
 def _sweep(pid: int) -> None:
@@ -324,15 +369,17 @@ def _sweep(pid: int) -> None:
         _kill(pid)
 
 
-def _files(folder: str) -> dict[str, str]:
-    found = {}
+def _files(folder: str, buffer: Buffer) -> dict[str, memoryview]:
+    found: dict[str, memoryview] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in itertools.islice(entries, FILES_CAP):
+        for number, entry in enumerate(itertools.islice(entries, FILES_CAP)):
             if not entry.is_file(follow_symlinks=False):  # a link could name any file that this process may read
                 continue
             with contextlib.suppress(OSError):
                 fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-                found[os.fsencode(entry.name).decode(errors="replace")] = os.read(fd, FILE_CAP).decode(errors="replace")
+                place = buffer.view[number * FILE_CAP : (number + 1) * FILE_CAP]
+                name = os.fsencode(entry.name).decode(errors="replace")
+                found[name] = place[: os.readv(fd, [place])]
                 os.close(fd)
     return found
 
@@ -389,11 +436,11 @@ def _read_exactly(fd: int, size: int) -> bytes | None:
     return bytes(data)
 
 
-def _send(fd: int, result: dict) -> None:
+def _send(fd: int, result: dict, texts: list[memoryview]) -> None:
     body = json.dumps(result).encode()
-    frame = memoryview(struct.pack(">I", len(body)) + body)
-    while frame:
-        frame = frame[_write(fd, frame) :]
+    for text in (memoryview(struct.pack(">I", len(body)) + body), *texts):
+        while text:
+            text = text[_write(fd, text) :]
 
 
 def main(settings_json: str) -> None:

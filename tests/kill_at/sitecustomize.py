@@ -1,24 +1,43 @@
-"""Put on PYTHONPATH by tests: SIGKILL this process right before its GRPOQ_KILL_AT-th file operation in a checkpoint.
+"""SIGKILL this process right before its N-th file operation inside the checkpoint writer.
 
-Counted are the calls that change what is on disk (mkdir, rename, replace, fsync, unlink, rmtree's unlinks) on paths of
-the checkpoint folder, so that every gap between two of the writer's operations can be hit.
+N is GRPOQ_KILL_AT (tests put this folder on PYTHONPATH), or stands in the run directory's file `kill-at`, which is
+removed first, so that the next attempt lives (tests put this file into the code that a plan freezes). Counted are the
+calls that change what is on disk (mkdir, rename, replace, fsync, unlink, open), so that every gap can be hit.
 """
 
 import os
 import signal
+import sys
+from pathlib import Path
 
-_LIMIT = int(os.environ.get("GRPOQ_KILL_AT", "0"))
 _seen = 0
 _saving = False
 
 
-def _counted(function):
+def _limit():
+    place = _wish()
+    return int(os.environ.get("GRPOQ_KILL_AT") or (place.read_text() if place and place.exists() else 0))
+
+
+def _wish():
+    return Path(sys.argv[1]) / "kill-at" if len(sys.argv) > 1 else None
+
+
+def _die():
+    place = _wish()
+    if place:
+        place.unlink(missing_ok=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _counted(function, limit):
     def wrapper(*args, **kwargs):
-        global _seen
+        global _seen, _saving
         if _saving:
             _seen += 1
-            if _seen == _LIMIT:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if _seen == limit:
+                _saving = False
+                _die()
         return function(*args, **kwargs)
 
     return wrapper
@@ -27,6 +46,9 @@ def _counted(function):
 def _watch_save():
     import core.checkpoint
 
+    limit = _limit()
+    for name in ("mkdir", "rename", "replace", "fsync", "unlink", "open"):
+        setattr(os, name, _counted(getattr(os, name), limit))
     original = core.checkpoint.save
 
     def save(*args, **kwargs):
@@ -40,19 +62,20 @@ def _watch_save():
     core.checkpoint.save = save
 
 
-if _LIMIT:
-    for _name in ("mkdir", "rename", "replace", "fsync", "unlink", "open"):
-        setattr(os, _name, _counted(getattr(os, _name)))
-
+def _install():
     import builtins
 
-    _import = builtins.__import__
+    original = builtins.__import__
 
-    def _hooked(name, *args, **kwargs):
-        module = _import(name, *args, **kwargs)
+    def hooked(name, *args, **kwargs):
+        module = original(name, *args, **kwargs)
         if name == "core.train":
-            builtins.__import__ = _import
-            _watch_save()
+            builtins.__import__ = original
+            if _limit():
+                _watch_save()
         return module
 
-    builtins.__import__ = _hooked
+    builtins.__import__ = hooked
+
+
+_install()
