@@ -8,7 +8,7 @@ passed on unread.
 
 Requests: 4 bytes of length and JSON (the trusted parts of a check), then 4 bytes of length and the program. Answers: 4
 bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files.
-Between child and server: 1 byte of kind, 4 bytes of length, content.
+Between child and server, over one socket: 1 byte of kind, 4 bytes of length, content.
     R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
 The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
 if it comes back: a child that left early has none to give, and there was none to be found while judged code ran.
@@ -35,7 +35,7 @@ from typing import NamedTuple, NoReturn
 
 from core.jail import judge, landlock, namespaces, seccomp
 
-RECORDS_FD, NONCE_FD = 3, 4
+TALK_FD = 3
 OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
 FILE_CAP, FILES_CAP = 4096, 64
 FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
@@ -43,6 +43,7 @@ CHILD_UIDS = range(40_000, 60_000)
 CAP_DAC_READ_SEARCH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
 NONCE_BYTES = 16
+AF_UNIX, SOCK_STREAM = 1, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _exit = os._exit
@@ -85,6 +86,8 @@ class Buffer:
                 count = os.readv(fd, [place])
             except BlockingIOError:
                 return True
+            except ConnectionResetError:  # the child has left without reading its nonce
+                return False
             if count == 0:
                 return False
             self.length += 0 if full else count
@@ -113,12 +116,12 @@ class Buffers:
 class Child:
     """One running check, as its server sees it."""
 
-    def __init__(self, pid: int, folder: str, started: float, readers: tuple, nonce_fd: int, buffers: Buffers) -> None:
-        self.pid, self.folder, self.started, self.nonce_fd = pid, folder, started, nonce_fd
+    def __init__(self, pid: int, folder: str, started: float, readers: tuple, buffers: Buffers) -> None:
+        self.pid, self.folder, self.started = pid, folder, started
         self.pidfd = os.pidfd_open(pid)
         self.buffers = buffers
         self.received = dict(zip(readers, (buffers.stdout, buffers.stderr, buffers.records), strict=True))
-        self.records_fd = readers[2]
+        self.talk_fd = readers[2]
         self.conversation = Conversation()
         self.killed_for: str | None = None
 
@@ -183,17 +186,16 @@ def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffe
     gc.freeze()  # children never walk, and so never copy, what was there before them
     os.mkdir(folder, mode=0o700)
     buffers.empty(check["records_cap"])
-    readers, writers = zip(*(os.pipe() for _ in range(3)), strict=True)
-    nonce_reader, nonce_writer = os.pipe()
+    readers, writers = zip(os.pipe(), os.pipe(), _socket_pair(), strict=True)
     started, server = time.monotonic(), os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become_child(check, requests_fd, folder, (*writers, nonce_reader), settings, server)
-    for fd in (*writers, nonce_reader):
+        _become_child(check, requests_fd, folder, writers, settings, server)
+    for fd in writers:
         os.close(fd)
     for fd in readers:
         os.set_blocking(fd, False)
-    return Child(pid, folder, started, readers, nonce_writer, buffers)
+    return Child(pid, folder, started, readers, buffers)
 
 
 def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
@@ -208,7 +210,7 @@ def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
         for fd, buffer in child.received.items():
             if fd in events and not buffer.drain(fd, reads=4):
                 poll.unregister(fd)
-        if child.records_fd in events:
+        if child.talk_fd in events:
             _converse(child)
             if child.conversation.malformed:  # it is believed nothing any more, and may wait for a nonce for ever
                 _kill(child.pid)
@@ -230,7 +232,7 @@ def _converse(child: Child) -> None:
     if child.conversation.take_in(child.buffers.records.written()):
         child.conversation.nonce = os.urandom(NONCE_BYTES)
         with contextlib.suppress(OSError):
-            _write(child.nonce_fd, child.conversation.nonce)
+            _write(child.talk_fd, child.conversation.nonce)
 
 
 def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, settings: Settings, server: int) -> NoReturn:
@@ -238,26 +240,34 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
         os.setsid()
         program = _read_bytes(requests_fd)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, NONCE_FD + 1) for fd in (nothing, *ends)]  # out of the targets' way
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, TALK_FD + 1) for fd in (nothing, *ends)]  # out of the targets' way
         for target, source in enumerate(high):
             os.dup2(source, target)
-        os.closerange(NONCE_FD + 1, 1 << 16)
+        os.closerange(TALK_FD + 1, 1 << 16)
         _confine(folder, settings)
         if os.getppid() != server:
             _exit(1)
         speaker = Speaker()
         speaker.add(b"R")
         judge.judge({**check, "program": (program or b"").decode("utf-8", "surrogatepass")}, speaker)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         speaker.add(b"F")
         speaker.flush()
-        speaker.add(b"D", os.read(NONCE_FD, NONCE_BYTES))
+        speaker.add(b"D", os.read(TALK_FD, NONCE_BYTES))
         speaker.flush()
+        for stream in (sys.stdout, sys.stderr):  # last: they are the judged code's, and may be anything by now
+            stream.flush()
     except BaseException as error:
         _write(2, f"{type(error).__name__} in the sandbox: {error}".encode(errors="replace"))
     finally:
         _exit(0)
+
+
+def _socket_pair() -> tuple[int, int]:
+    """What socket.socketpair makes, without that module's weight."""
+    pair = (ctypes.c_int * 2)()
+    if _libc.socketpair(AF_UNIX, SOCK_STREAM, 0, pair):
+        raise OSError(ctypes.get_errno(), "socketpair")
+    return pair[0], pair[1]
 
 
 class Speaker:
@@ -274,7 +284,7 @@ class Speaker:
 
     def flush(self) -> None:
         while self.pending:
-            self.pending = self.pending[_write(RECORDS_FD, self.pending) :]
+            self.pending = self.pending[_write(TALK_FD, self.pending) :]
 
 
 def _confine(folder: str, settings: Settings) -> None:
@@ -338,7 +348,6 @@ def _result(child: Child) -> tuple[dict, list[memoryview]]:
     _converse(child)
     stdout, stderr, said = child.buffers.stdout, child.buffers.stderr, child.buffers.records
     child.conversation.ended(said.written(), said.overflowed)
-    os.close(child.nonce_fd)
     os.close(child.pidfd)
     records = [] if child.conversation.malformed else [said.view[a:b] for a, b in child.conversation.records]
     files = _files(child.folder, child.buffers.files)

@@ -23,7 +23,8 @@ def _problem(problem_id: str, method: str, asserts: list[tuple[int, object]], bo
         problem_id=problem_id,
         messages=(Message("system", ""), Message("user", f"{method} and should pass all tests")),
         method=method,
-        setup_code="from typing import *\ninf = float('inf')",
+        # As long as a real row's: what is longer than 512 bytes lies in the heap that thieves search.
+        setup_code="from typing import *\ninf = float('inf')\n" + "# filler\n" * 60,
         asserts=tuple(f"assert Solution().{method}(n = {n}) == {value!r}" for n, value in asserts),
         canonical_solution=f"class Solution:\n    def {method}(self, n):\n        return {body}",
     )
