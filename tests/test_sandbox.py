@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.answers import encoded, matches
+from core.jail import judge
 from core.sandbox import Check, Sandbox, active_level, why_not
 from core.sandbox_levels import CHOICE_VARIABLE, LEVELS, SERVER_FLAGS
 
@@ -367,6 +368,48 @@ sandbox.run([Check("calls", "", "import os, time; print(os.getpid()); time.sleep
             wait_until(lambda: gone(server) and gone(child))
         wait_until(lambda: not list(tmp_path.iterdir()))
         parent.kill()
+
+
+@pytest.mark.parametrize(
+    ("setup", "harmless"),
+    [
+        (
+            "from typing import *\ninf = float('inf')\nclass N:\n    def __init__(self, v: List[int] = 0): self.v = v",
+            True,
+        ),
+        ("", True),
+        ("import os", False),
+        ("from os import *", False),
+        ("from math import *\nprint(1)", False),
+        ("x = open('/etc/passwd')", False),
+        ("def f(x=print(1)): pass", False),
+        ("@print\ndef f(): pass", False),
+        ("def f(x: print(1)): pass", False),
+        ("def f() -> print(1): pass", False),
+        ("def f(x=[print(1)]): pass", False),
+        ("class A(metaclass=print): pass", False),
+        ("class A:\n    print(1)", False),
+        ("def f(", False),
+    ],
+)
+def test_setup_code_runs_in_the_server_only_if_it_merely_imports_and_defines(setup, harmless):
+    assert judge.is_harmless(setup) is harmless
+
+
+def test_setup_code_that_acts_runs_in_each_child(sandbox):
+    setup = "import os\nstate = [os.getpid()]\nstate.append(len(state))"
+    first, second = sandbox.run([calls(f"x = {n}", "state", "os.getpid()", setup=setup) for n in (1, 2)])
+    for result in (first, second):
+        (pid, one), found = result.answers
+        assert pid == found and one == 1
+
+
+def test_what_a_program_does_to_prepared_setup_code_is_gone_with_its_child(sandbox):
+    setup = "class Node:\n    kind = 1\n\ndef make():\n    return Node"
+    setup = setup.replace("    kind = 1\n", "    pass\n")
+    changing = calls("Node.kind = 2\nclass Node:\n    kind = 3", "make().kind", setup=setup)
+    clean = calls("x = 1", "hasattr(make(), 'kind')", setup=setup)
+    assert [result.answers for result in sandbox.run([changing, clean])] == [(3,), (False,)]
 
 
 def test_the_server_needs_nothing_but_the_standard_library():

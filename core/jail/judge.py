@@ -29,6 +29,12 @@ class Reporter(Protocol):
     def flush(self) -> None: ...
 
 
+# What the benchmark's setup code imports, loaded once in the server.
+KNOWN_MODULES = (
+    *("bisect", "collections", "datetime", "functools", "heapq", "itertools", "json", "math", "operator", "random"),
+    *("re", "string", "typing"),
+)
+
 _exit = os._exit
 
 
@@ -38,9 +44,56 @@ def compiled_steps(steps: tuple[str, ...], mode: str) -> tuple[types.CodeType, .
     return tuple(compile(step, "<step>", mode) for step in steps)
 
 
+@lru_cache(maxsize=4)
+def prepared_module(setup: str) -> types.ModuleType | None:
+    """A module __main__ in which harmless setup code has run, for forks to start from; None: each runs it itself."""
+    if not is_harmless(setup):
+        return None
+    module = types.ModuleType("__main__")
+    exec(compile(setup, "<setup>", "exec", dont_inherit=True), module.__dict__)
+    return module
+
+
+def is_harmless(setup: str) -> bool:
+    """Whether setup code, which may come from anywhere, does nothing but import known modules and define.
+
+    Only then may it run in the server, which judged code must not be able to change. The benchmark's is of this kind.
+    """
+    try:
+        return all(map(_harmless, ast.parse(setup).body))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _harmless(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Import):
+        return all(alias.name in KNOWN_MODULES for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        return node.level == 0 and node.module in KNOWN_MODULES
+    if isinstance(node, ast.FunctionDef):
+        return not node.decorator_list and all(map(_names_only, ast.walk(node.args))) and _returns_harmless(node)
+    if isinstance(node, ast.ClassDef):
+        return not (node.bases or node.keywords or node.decorator_list) and all(map(_harmless, node.body))
+    if isinstance(node, ast.Assign):
+        named = all(isinstance(target, ast.Name) for target in node.targets)
+        return named and ast.unparse(node.value) in ("float('inf')", "float('-inf')", "10 ** 9 + 7")
+    return isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+def _returns_harmless(node: ast.FunctionDef) -> bool:
+    return node.returns is None or all(map(_names_only, ast.walk(node.returns)))
+
+
+def _names_only(node: ast.AST) -> bool:
+    """Defaults and annotations are run when a function is defined: names, constants and subscripts do nothing."""
+    plain = ast.arguments | ast.arg | ast.Name | ast.Constant | ast.Subscript | ast.Tuple | ast.Load
+    return isinstance(node, plain)
+
+
 def warm(check: Check) -> None:
     """Fill the caches from the trusted parts of a check; to be called in the server, before it forks."""
-    compiled_steps((check["setup"],), "exec")
+    if prepared_module(check["setup"]) is None:
+        compiled_steps((check["setup"],), "exec")
     compiled_steps(check["steps"], "exec" if check["kind"] == "script" else "eval")
     compiled_steps(check["expected"], "eval")
 
@@ -141,11 +194,13 @@ KINDS = {"calls": _calls, "equality": _equality, "test_function": _test_function
 def _import_program(check: Check, program: str | ast.Module, out: Reporter, silent: bool = False) -> dict:
     """Run setup and program as module __main__ (upstream runs one script), and report how far that came."""
     random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
-    module = types.ModuleType("__main__")
+    prepared = prepared_module(check["setup"])
+    module = prepared or types.ModuleType("__main__")
     sys.modules["__main__"] = module  # dataclasses and typing look classes' modules up there
     code = compile(program, "<program>", "exec", dont_inherit=True)
-    (setup,) = compiled_steps((check["setup"],), "exec")
-    exec(setup, module.__dict__)
+    if prepared is None:
+        (setup,) = compiled_steps((check["setup"],), "exec")
+        exec(setup, module.__dict__)
     out.flush()  # whatever the program does now, what has been said stands
     try:
         exec(code, module.__dict__)
