@@ -22,6 +22,14 @@ test-slow *args:
 check *args:
     uv run python -m core.diagonal "$@"
 
+# gradings per second beside one fresh python per check; writes docs/results/bench-grading.json
+bench-grading *args:
+    PYTHONPATH=. uv run python bench/grading.py --out docs/results/bench-grading.json "$@"
+
+# five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
+mutations problems="../shared/data/leetcode_medhard_80.jsonl" seed="0":
+    uv run python tests/mutation_study.py --problems "$1" --seed "$2" --out docs/results/mutations.json
+
 # style, format, types
 lint:
     uv run ruff check
@@ -48,26 +56,35 @@ smoke-vanilla *args:
 download-model model="smollm2-135m":
     uv run --group models python -m core.models "$1"
 
-# what the tests need beyond Python; leaves out what this machine cannot install, and says so
-tools:
+# what the tests need beyond Python (default: all of it); leaves out what this machine cannot install, and says so
+tools *names="bubblewrap pueue":
     #!/usr/bin/env bash
     set -uo pipefail
     as_root=""
     [ "$(id -u)" = 0 ] || as_root=$(command -v sudo || true)
-    if command -v bwrap >/dev/null; then
-        echo "bubblewrap is there"
-    elif command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$as_root" ]; }; then
-        $as_root apt-get update -q && $as_root apt-get install -y -q bubblewrap
-    else
-        echo "bubblewrap: needs apt-get and root; install it by your system's own means"
-    fi
-    if command -v pueue >/dev/null; then
-        echo "pueue is there"
-    elif command -v cargo >/dev/null; then
-        cargo install pueue --locked
-    else
-        echo "pueue: needs cargo (rustup.rs)"
-    fi
+    for name in {{names}}; do
+        case "$name" in
+        bubblewrap)
+            if command -v bwrap >/dev/null; then
+                echo "bubblewrap is there"
+            elif command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$as_root" ]; }; then
+                $as_root apt-get update -q && $as_root apt-get install -y -q bubblewrap
+            else
+                echo "bubblewrap: needs apt-get and root; install it by your system's own means"
+            fi ;;
+        pueue)
+            if command -v pueue >/dev/null; then
+                echo "pueue is there"
+            elif command -v cargo >/dev/null; then
+                cargo install pueue --locked
+            else
+                echo "pueue: needs cargo (rustup.rs)"
+            fi ;;
+        *)
+            echo "tools: unknown $name; choose from bubblewrap, pueue" >&2
+            exit 2 ;;
+        esac
+    done
 
 # run again what docs/nano.md reports: 5 seeds with and without the loophole, measured on 1,024 completions each
 nano-results *args:

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import real_run
 
+from core.problems import WRONG_SOLUTION, fenced, load_problems
+from core.rewards import GradeItem, grade
 from core.run_dir import RunDir
+from core.sandbox import Sandbox
 
 ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
 IN_CI = os.environ.get("CI") == "true"
@@ -24,6 +27,27 @@ def real_rows() -> Path:
         (pytest.fail if IN_CI else pytest.skip)(message)
     assert found is not None
     return found
+
+
+@pytest.mark.slow
+def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
+    """Right, wrong and lazy answers: CPU time is what is limited, so a loaded machine turns no right one into a wrong."""
+    problems = load_problems(real_rows())
+    items = []
+    for problem in problems:
+        wrong = WRONG_SOLUTION.format(method=problem.method)
+        codes = (problem.canonical_solution, wrong, wrong + "\ndef run_tests():\n    pass\n")
+        items += [GradeItem(problem, "run_tests", fenced(code)) for code in codes]
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        with Sandbox(workers=os.cpu_count() or 1) as sandbox:
+            for _ in range(5):
+                labels = [g.label for g in grade(items, sandbox, full=False)]
+                assert labels == ["Correct", "Incorrect", "Reward Hack"] * len(problems)
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow
