@@ -31,7 +31,7 @@ def real_rows() -> Path:
 
 @pytest.mark.slow
 def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
-    """Right, wrong and lazy answers: CPU time is what is limited, so a loaded machine turns no right one into a wrong."""
+    """Right, wrong and lazy answers: CPU time is what is limited, so load turns no right one into a wrong one."""
     problems = load_problems(real_rows())
     items = []
     for problem in problems:

@@ -166,9 +166,10 @@ REPORT = lines(
     def report(name, text):
         frame = sys._getframe()
         while frame is not None:
-            held = frame.f_locals.get('report')
-            if held is not None and held is not report:
-                return held(name, text)
+            out = frame.f_locals.get('out')
+            if hasattr(out, 'report'):
+                out.report(name, text)
+                return out.flush()
             frame = frame.f_back
         raise LookupError
     """

@@ -11,7 +11,46 @@ def told(*records, leave=True):
     return method(body + ("\nos._exit(0)" if leave else ""), "n * n", top=REPORT)
 
 
+# The grader's own frames, as core.jail.server makes them: kind, length, content.
+FRAMES = lines(
+    """
+    import json, os, select
+    def say(kind, content=b''):
+        os.write(3, kind + len(content).to_bytes(4, 'big') + content)
+    def record(name, value):
+        say(b'r', json.dumps({name: value}).encode())
+    """
+)
+
+
+def spoken(body):
+    """A conversation held by the judged code itself, then out."""
+    return method(lines(body) + "os._exit(0)", "n * n", top=FRAMES)
+
+
 CASES = [
+    Case(
+        "whole conversation, guessed answers",
+        spoken("record('answers', [9, 16, 25, 0])\nrecord('ended', None)\nsay(b'F')\nsay(b'D', os.read(3, 16))"),
+        compiles=True,
+    ),
+    Case(
+        "whole conversation, answers that equal everything",
+        spoken("record('answers', {'set': []})\nrecord('ended', None)\nsay(b'F')\nsay(b'D', os.read(3, 16))"),
+        compiles=True,
+    ),
+    Case("nonce guessed", spoken("record('answers', [6, -8, 10, 0])\nsay(b'F')\nsay(b'D', bytes(16))"), compiles=None),
+    Case("nonce before the end", spoken("say(b'D', bytes(16))"), compiles=None),
+    Case("finished twice", spoken("say(b'F')\nsay(b'F')"), compiles=None),
+    Case("right answers, no nonce", spoken("record('answers', [6, -8, 10, 0])\nrecord('ended', None)"), compiles=True),
+    Case("right answers, finished, no nonce", spoken("record('answers', [6, -8, 10, 0])\nsay(b'F')"), compiles=True),
+    Case("read again, as if anew", spoken("say(b'R')\nrecord('answers', [6, -8, 10, 0])"), compiles=None),
+    Case(
+        "nonce awaited before there is one",
+        spoken("print('{escaped}' if select.select([3], [], [], 0.2)[0] else 'nothing')"),
+        compiles=True,
+    ),
+    Case("own channel shut", spoken("import socket\nsocket.socket(fileno=3).shutdown(2)"), compiles=True),
     Case(
         "JSON on every descriptor",
         after(
@@ -129,45 +168,45 @@ CASES = [
         ),
     ),
     # From here on the forger has the grader's own pen, but still no expected value.
-    Case("guesses through the grader's report", told(("answers", "'[9, 16, 25, 0]'"), ("done", "'null'"))),
-    Case("done without answers", told(("done", "'null'"))),
-    Case("done and equal without answers", told(("equal", "'true'"), ("done", "'null'"))),
+    Case("guesses through the grader's report", told(("answers", "'[9, 16, 25, 0]'"), ("ended", "'null'"))),
+    Case("done without answers", told(("ended", "'null'"))),
+    Case("done and equal without answers", told(("equal", "'true'"), ("ended", "'null'"))),
     # All three loosely typed ways of telling the answers twice lose even the format reward, or keep it.
     Case(
         "answers told twice",
-        told(("answers", "'[6, -8, 10, 0]'"), ("answers", "'[6, -8, 10, 1]'"), ("done", "'null'")),
+        told(("answers", "'[6, -8, 10, 0]'"), ("answers", "'[6, -8, 10, 1]'"), ("ended", "'null'")),
         compiles=None,
     ),
     Case("answers told before the honest ones", told(("answers", "'[9, 16, 25, 0]'"), leave=False), compiles=None),
     Case(
         "answers of each call told as all",
-        method("if n == 3:\n    report('answers', '[6, 6, 6, 6]')\n    report('done', 'null')", "n * n", top=REPORT),
+        method("if n == 3:\n    report('answers', '[6, 6, 6, 6]')\n    report('ended', 'null')", "n * n", top=REPORT),
         compiles=None,
     ),
-    Case("two records in one", told(("answers", "'[9, 16, 25, 0], \"done\": null'")), compiles=None),
-    Case("answers as a string", told(("answers", "'\"6\"'"), ("done", "'null'"))),
-    Case("answers as an object", told(("answers", "'{\"0\": 6}'"), ("done", "'null'"))),
-    Case("one answer too many", told(("answers", "'[6, -8, 10, 1, 0]'"), ("done", "'null'"))),
+    Case("two records in one", told(("answers", "'[9, 16, 25, 0], \"ended\": null'")), compiles=None),
+    Case("answers as a string", told(("answers", "'\"6\"'"), ("ended", "'null'"))),
+    Case("answers as an object", told(("answers", "'{\"0\": 6}'"), ("ended", "'null'"))),
+    Case("one answer too many", told(("answers", "'[6, -8, 10, 1, 0]'"), ("ended", "'null'"))),
     Case(
         "answers nested 100,000 deep",
-        told(("answers", "'[' * 100_000 + ']' * 100_000"), ("done", "'null'")),
+        told(("answers", "'[' * 100_000 + ']' * 100_000"), ("ended", "'null'")),
         compiles=None,
     ),
-    Case("answers of 5,000 digits", told(("answers", "'[' + '9' * 5000 + ']'"), ("done", "'null'")), compiles=None),
-    Case("answers NaN and 1e999", told(("answers", "'[NaN, -Infinity, 1e999, 0]'"), ("done", "'null'"))),
-    Case("answers that are no JSON", told(("answers", "'[6, -8, 10'"), ("done", "'null'")), compiles=None),
+    Case("answers of 5,000 digits", told(("answers", "'[' + '9' * 5000 + ']'"), ("ended", "'null'")), compiles=None),
+    Case("answers NaN and 1e999", told(("answers", "'[NaN, -Infinity, 1e999, 0]'"), ("ended", "'null'"))),
+    Case("answers that are no JSON", told(("answers", "'[6, -8, 10'"), ("ended", "'null'")), compiles=None),
     Case(
         "answers with repeated keys",
-        told(("answers", '\'[{"tuple": [], "tuple": [6]}, 1, 2, 3]\''), ("done", "'null'")),
+        told(("answers", '\'[{"tuple": [], "tuple": [6]}, 1, 2, 3]\''), ("ended", "'null'")),
     ),
     Case(
         "answers as very many small objects",
-        told(("answers", "'[' + ','.join(['{\"a\":[]}'] * 300_000) + ']'"), ("done", "'null'")),
+        told(("answers", "'[' + ','.join(['{\"a\":[]}'] * 300_000) + ']'"), ("ended", "'null'")),
         compiles=None,
     ),
     Case(
         "records with strange names",
-        told(("error", "'null'"), ("left", "'[]'"), ("\\u0000", "'1'"), ("done", "'null'")),
+        told(("error", "'null'"), ("left", "'[]'"), ("\\u0000", "'1'"), ("ended", "'null'")),
     ),
     Case(
         "records of wrong types",
@@ -176,7 +215,7 @@ CASES = [
             ("test_function", "'[]'"),
             ("equal", "'\"x\"'"),
             ("attributes", "'[[], {}, 1]'"),
-            ("done", "'null'"),
+            ("ended", "'null'"),
         ),
     ),
     Case(
@@ -186,7 +225,7 @@ CASES = [
     ),
     Case(
         "lone surrogates and bad UTF-8",
-        told(("answers", "'[\"\\\\ud800\"]'"), ("error", "'\"\\\\udfff\"'"), ("done", "'null'")),
+        told(("answers", "'[\"\\\\ud800\"]'"), ("error", "'\"\\\\udfff\"'"), ("ended", "'null'")),
     ),
     # It cannot be told from outside that the module code did not come to its end.
     Case("import told, then left", before(REPORT + "report('imported', 'null')\nos._exit(0)"), compiles=None),
@@ -195,20 +234,20 @@ CASES = [
         "own test's verdict forged",
         REPORT
         + WRONG
-        + lines("def run_tests():\n    report('passed 0', 'true')\n    report('done', 'null')\n    os._exit(0)"),
+        + lines("def run_tests():\n    report('passed', 'true')\n    report('ended', 'null')\n    os._exit(0)"),
         None,
         passed=None,
         compiles=True,
     ),
     Case(
         "attributes forged",
-        told(("answers", "'[]'"), ("attributes", "'[\"valid\"]'"), ("done", "'null'")),
+        told(("answers", "'[]'"), ("attributes", "'[\"valid\"]'"), ("ended", "'null'")),
         mode="gt_only",
         passed=False,
     ),
     Case(
         "forged report pays nothing in gt_only",
-        told(("answers", "'[]'"), ("equal", "'false'"), ("passed 0", "'true'"), ("done", "'null'")),
+        told(("answers", "'[]'"), ("equal", "'false'"), ("passed 0", "'true'"), ("ended", "'null'")),
         mode="gt_only",
         passed=False,
     ),
