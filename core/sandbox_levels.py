@@ -98,7 +98,7 @@ def _direct(settings: dict, pid_fd: int) -> list[str]:
 
 
 _NAMESPACES_COVER = (
-    "files: sees system libraries, this Python and the grader's own four modules, nothing else",
+    "files: sees system libraries, this Python and the grader's own judging modules, nothing else",
     "network: none, not even the loopback of this machine",
     "processes: sees and reaches none but its own; no /proc",
     f"disk: a directory of its own, gone after the check; {WRITABLE_BYTES >> 20} MiB for all it writes",
