@@ -22,24 +22,24 @@ CASES = [
         ),
     ),
     Case(
-        "core.sandbox_server used",
+        "core.jail.server used",
         tried(
             """
-                from core import sandbox_server
-                sandbox_server._kill(os.getppid())
-                sandbox_server._remove('{outside_dir}')
-                sandbox_server.RESULT_CAP = 1 << 40
+                from core.jail import server
+                server._kill(os.getppid())
+                server._clear('{outside_dir}')
+                server.OUTPUT_CAP = 1 << 40
                 """
         ),
     ),
     Case(
-        "core.sandbox_child used",
+        "core.jail.judge used",
         tried(
             """
-                from core import sandbox_child
-                check = {'kind': 'calls', 'setup': '', 'program': '', 'steps': ['6'], 'attributes': ()}
-                sandbox_child.judge(check, print)
-                sandbox_child.KINDS.clear()
+                from core.jail import judge
+                check = {'kind': 'calls', 'setup': '', 'program': '', 'steps': ('6',), 'attributes': ()}
+                judge.judge(check, type('Out', (), {'report': print, 'flush': print})())
+                judge.KINDS.clear()
                 """
         ),
     ),
@@ -117,9 +117,9 @@ CASES = [
         "reloaded grader",
         tried(
             """
-                import importlib, core.sandbox_child, core.answers
+                import importlib, core.jail.judge, core.answers
                 importlib.reload(core.answers)
-                importlib.reload(core.sandbox_child)
+                importlib.reload(core.jail.judge)
                 """
         ),
     ),
