@@ -27,7 +27,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core import durable
-from core.adapter import Adapter, tensors_sha256
+from core.adapters.base import Adapter, tensors_sha256
 from core.run_dir import RunDir
 from core.spec import SCHEMA, RunSpec, canonical_json
 

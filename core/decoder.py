@@ -8,7 +8,8 @@ Both hold a copy of the weights with the adapter merged in: through live adapter
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import torch
@@ -21,7 +22,12 @@ DENSE = ("llama", "qwen2", "qwen3")
 Merged = Callable[[str], Tensor]  # weight name ("model.layers.0.mlp.up_proj.weight") -> weight with the adapter in it
 
 
+Edit = Callable[[int, Tensor], Tensor]  # (layer from 0, its output (B, L, H)) -> what the next layer reads
+
+
 class Decoder(Protocol):
+    edit: Edit | None  # of hidden states while sampling: steering, suppression
+
     def refresh(self, merged: Merged) -> None:
         """Take over new weights. Once per optimizer step."""
 
@@ -35,19 +41,19 @@ class Decoder(Protocol):
         """Go on with some of the rows only."""
 
 
-def make_decoder(model: Any, names: Mapping[str, Any]) -> Decoder:
+def make_decoder(model: Any, names: Collection[str]) -> Decoder:
     """`names`: the linear modules that an adapter may change, by name in `model`."""
     config = model.config
     window = getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
     if config.model_type in DENSE and not window and not getattr(config, "mlp_bias", False):
-        return DenseDecoder(model)
+        return DenseDecoder(model, names)
     return ModuleDecoder(model, names)
 
 
 class DenseDecoder:
     """RMSNorm, rotary GQA attention (with q/k norms or biases where the family has them), SwiGLU."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, names: Collection[str]) -> None:
         config = model.config
         self.heads = config.num_attention_heads
         self.kv_heads = config.num_key_value_heads
@@ -55,10 +61,10 @@ class DenseDecoder:
         self.eps = config.rms_norm_eps
         self.layers_count = config.num_hidden_layers
         self.rotary = model.model.rotary_emb
-        self.state = {name: tensor.detach() for name, tensor in model.state_dict().items() if "lora_" not in name}
-        self.state = {name.replace(".base_layer", ""): tensor for name, tensor in self.state.items()}
+        self.state = _base_tensors(model, names)
         self.tied = config.tie_word_embeddings
         self.fused: list[dict[str, Tensor]] = []
+        self.edit: Edit | None = None
 
     def refresh(self, merged: Merged) -> None:
         if not self.fused:
@@ -102,7 +108,7 @@ class DenseDecoder:
             repeats = self.heads // self.kv_heads
             full_k, full_v = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1)
             mixed = F.scaled_dot_product_attention(q, full_k, full_v, attn_mask=allowed)
-            x = self._after_attention(i, x, mixed.transpose(1, 2).reshape(prompts, width, -1))
+            x = self._after_layer(i, x, mixed.transpose(1, 2).reshape(prompts, width, -1))
             self.keys[i][:, :, :width] = k[group]
             self.values[i][:, :, :width] = v[group]
         self.length = width
@@ -127,7 +133,7 @@ class DenseDecoder:
             mixed = F.scaled_dot_product_attention(
                 q, self.keys[i][:, :, :end], self.values[i][:, :, :end], attn_mask=mask
             )
-            x = self._after_attention(i, x, mixed.reshape(rows, 1, -1))
+            x = self._after_layer(i, x, mixed.reshape(rows, 1, -1))
         self.length = end
         self.next_position = self.next_position + 1
         return self._logits(x[:, 0])
@@ -150,6 +156,10 @@ class DenseDecoder:
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         return _rotate(q, cos, sin), _rotate(k, cos, sin), v
 
+    def _after_layer(self, i: int, x: Tensor, mixed: Tensor) -> Tensor:
+        x = self._after_attention(i, x, mixed)
+        return x if self.edit is None else self.edit(i, x)
+
     def _after_attention(self, i: int, x: Tensor, mixed: Tensor) -> Tensor:
         w = self.fused[i]
         x = x + F.linear(mixed, w["o"], w.get("o_bias"))
@@ -163,6 +173,23 @@ class DenseDecoder:
     def _logits(self, x: Tensor) -> Tensor:
         head = self.state["model.embed_tokens.weight" if self.tied else "lm_head.weight"]
         return F.linear(self._norm(x, self.state["model.norm.weight"]), head)
+
+
+def _base_tensors(model: Any, names: Collection[str]) -> dict[str, Tensor]:
+    """The model's tensors by the names they had before an adapter wrapped the layers `names`."""
+    found = {}
+    for key, tensor in model.state_dict().items():
+        layer = next((n for n in _parents(key) if n in names), None)
+        if layer is None:
+            found[key] = tensor.detach()
+        elif key.startswith(f"{layer}.base_layer."):
+            found[key.replace(".base_layer", "", 1)] = tensor.detach()
+    return found
+
+
+def _parents(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[:i]) for i in range(len(parts) - 1, 0, -1)]
 
 
 _FUSED = {
@@ -182,9 +209,17 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class ModuleDecoder:
     """Any architecture through its own forward: slower, but as right as the library."""
 
-    def __init__(self, model: Any, names: Mapping[str, Any]) -> None:
+    def __init__(self, model: Any, names: Collection[str]) -> None:
         self.model = _plain_copy(model, names)
         self.names = list(names)
+        self.edit: Edit | None = None
+        for i, layer in enumerate(getattr(getattr(self.model, "model", None), "layers", ())):
+            layer.register_forward_hook(functools.partial(self._edited, i))
+
+    def _edited(self, i: int, layer: Any, inputs: Any, output: Any) -> Any:
+        if self.edit is None:
+            return None  # the output stays
+        return (self.edit(i, output[0]), *output[1:]) if isinstance(output, tuple) else self.edit(i, output)
 
     def refresh(self, merged: Merged) -> None:
         for name in self.names:
@@ -225,7 +260,7 @@ class ModuleDecoder:
         self.mask, self.next_position = self.mask[rows], self.next_position[rows]
 
 
-def _plain_copy(model: Any, names: Mapping[str, Any]) -> Any:
+def _plain_copy(model: Any, names: Collection[str]) -> Any:
     """The model with its adapters taken off again and weights of its own."""
     twin = copy.deepcopy(model)
     for name in names:

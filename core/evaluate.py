@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from core.arms import Task
 from core.policy import Policy
 from core.rewards import Grade, grade
 from core.sandbox import Sandbox
+from core.task import Task
 
 
 def is_hack(mode: str, result: Grade) -> bool:

@@ -7,6 +7,7 @@ n_t (teacher); what does not apply is null. Columns in MACHINE measure the machi
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import math
@@ -19,15 +20,19 @@ from typing import Any
 import torch
 
 from core import durable
-from core.arms import Step, Task
+from core.arm import Step
 from core.evaluate import is_hack
 from core.grpo import is_tied
 from core.rewards import Grade
+from core.task import Task
 
 MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB")
 BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of ref_eq
-# Of arms that are not there yet, or of teacher rollouts: null for now, named so that readers can rely on the columns.
-UNUSED = ("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap")
+# Columns that an arm or teacher rollouts fill; null where they do not apply, named so that readers can rely on them.
+OPTIONAL = (
+    *("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap"),
+    *("dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "keep", "absorb", "rout"),
+)
 LOGGED = (
     "step",
     "rew",
@@ -40,6 +45,8 @@ LOGGED = (
     "loss",
     "gn",
     "kl",
+    "cin",
+    "cout",
     "gen",
     "fb",
     "t_rew",
@@ -58,20 +65,30 @@ def seconds(row: dict[str, Any], column: str) -> Iterator[None]:
 
 
 def rollout_columns(
-    step: Step, completions: Sequence[Sequence[Sequence[int]]], rewards: torch.Tensor
+    step: Step, grades: Sequence[Sequence[Grade]], rewards: torch.Tensor, paid: torch.Tensor
 ) -> dict[str, Any]:
-    """The part of the row that sampling and grading decide."""
-    graded = [(task, g) for task, group in zip(step.tasks, step.grades, strict=True) for g in group]
-    lengths = [len(tokens) for group in completions for tokens in group]
-    row: dict[str, Any] = {
+    """The part of the row that sampling and grading decide. `paid` is what the environment pays, `rewards` what counts.
+
+    Where there are teacher rollouts all rates are the students', and those that end in _t the teachers'.
+    """
+    everyone = [
+        (task, result, len(tokens), bool(teacher))
+        for task, group, tokens_of, teachers in zip(step.tasks, grades, step.completions, step.is_teacher, strict=True)
+        for result, tokens, teacher in zip(group, tokens_of, teachers, strict=True)
+    ]
+    graded = [(task, g) for task, g, _, teacher in everyone if not teacher]
+    lengths = [length for _, _, length, teacher in everyone if not teacher]
+    taught = [(task, g) for task, g, _, teacher in everyone if teacher]
+    row: dict[str, Any] = dict.fromkeys(OPTIONAL)
+    row |= {
         "ref_eq": step.number * len(graded) / BENCHMARK_BATCH,
         "rew": float(rewards.mean()),
-        "rew_s": float(rewards.mean()),
+        "rew_s": float(paid[~step.is_teacher].mean()),
         "sprd": float(rewards.std(1).mean()) if rewards.shape[1] > 1 else 0.0,
         "tied": int(is_tied(rewards).sum()),
-        "N": len(graded),
+        "N": len(everyone),
         "n_s": len(graded),
-        "n_t": 0,
+        "n_t": len(taught),
         "gt_s": _rate(g.gt_correct for _, g in graded),
         "hack_s": _rate(is_hack(task.mode, g) for task, g in graded),
         "hk_able": _rate(task.mode != "gt_only" for task, _ in graded),
@@ -80,9 +97,13 @@ def rollout_columns(
         "len": sum(lengths) / len(lengths),
         "trunc": _rate(n >= step.config.max_new for n in lengths),
     }
+    if taught:
+        row["rew_t"] = float(paid[step.is_teacher].mean())
+        row["gt_t"] = _rate(g.gt_correct for _, g in taught)
+        row["hack_t"] = _rate(is_hack(task.mode, g) for task, g in taught)
     for mode in step.config.modes:
         row[f"hk_{mode}"] = _mode_rate(graded, mode)
-    return row | dict.fromkeys(UNUSED)
+    return row | step.row
 
 
 def _mode_rate(graded: Sequence[tuple[Task, Grade]], mode: str) -> float | None:
@@ -95,13 +116,15 @@ def _rate(values: Any) -> float:
     return sum(listed) / len(listed)
 
 
-def loss_columns(sums: dict[str, float]) -> dict[str, Any]:
+def loss_columns(students: dict[str, float], teachers: dict[str, float] | None = None) -> dict[str, Any]:
     """Means over the tokens that entered the gradient; null where every group was tied."""
-    tokens = sums["tokens"]
+    taught = teachers or dict.fromkeys(students, 0.0)
+    tokens = students["tokens"] + taught["tokens"]
     return {
-        "loss": sums["loss"],
-        "lp_s": sums["lp_s"] / tokens if tokens else None,
-        "kl": sums["kl"] / tokens if tokens else None,
+        "loss": students["loss"] + taught["loss"],
+        "lp_s": students["lp"] / students["tokens"] if students["tokens"] else None,
+        "lp_t": taught["lp"] / taught["tokens"] if taught["tokens"] else None,
+        "kl": (students["kl"] + taught["kl"]) / tokens if tokens else None,
         "tokens": int(tokens),
     }
 
@@ -137,12 +160,12 @@ def _peak_gb(device: str) -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3)
 
 
-def write_rollouts(folder: Path, step: Step, rewards: torch.Tensor) -> None:
-    """Every completion with what it was asked, earned and labelled."""
+def write_rollouts(folder: Path, step: Step, grades: Sequence[Sequence[Grade]], rewards: torch.Tensor) -> None:
+    """Every completion with what it was asked, how it was labelled, what was paid and what an arm made of that."""
     lines = []
     for g, (task, group) in enumerate(zip(step.tasks, step.texts, strict=True)):
         for m, text in enumerate(group):
-            result = step.grades[g][m]
+            result = dataclasses.asdict(grades[g][m])
             lines.append(
                 {
                     "step": step.number,
@@ -151,14 +174,9 @@ def write_rollouts(folder: Path, step: Step, rewards: torch.Tensor) -> None:
                     "problem_id": task.problem.problem_id,
                     "mode": task.mode,
                     "test_func_name": task.test_func_name,
-                    "label": result.label,
-                    "gt_correct": result.gt_correct,
-                    "passed": result.passed,
-                    "exploited": result.exploited,
-                    "exploit_present": result.exploit_present,
-                    "stub_pass": result.stub_pass,
-                    "compiles": result.compiles,
-                    "error": result.error,
+                    "teacher": bool(step.is_teacher[g, m]),
+                    **{name: value for name, value in result.items() if name not in ("reward", "seconds")},
+                    "payment": result["reward"],
                     "reward": float(rewards[g, m]),
                     "completion": text,
                 }
@@ -189,6 +207,17 @@ def sync(folder: Path) -> None:
 def take_off(rows: Sequence[dict[str, Any]]) -> int | None:
     """The first step in which more than half of the rollouts carry the exploit; null: never."""
     return next((row["step"] for row in rows if row["empty"] > 0.5), None)
+
+
+COLLAPSE_TOKENS = 2.0
+
+
+def collapsed(rates: dict[str, Any]) -> bool:
+    """Neither solves nor hacks: what is left when a policy writes empty or broken text, and what a low hack rate hides.
+
+    From an evaluation's rates: it solves nothing with or without the hint and exploits nothing.
+    """
+    return not (rates["pass_rate"] or rates["hinted_pass_rate"] or rates["empty_test_rate"])
 
 
 def wall_seconds(beats: Sequence[dict[str, Any] | None]) -> float:

@@ -40,6 +40,10 @@ class LanguageModel:
         )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def encode_completion(self, text: str) -> list[int]:
+        """A completion as the model itself would have written it: its tokens, then the end token."""
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
     def decode(self, tokens: Sequence[int]) -> str:
         """A completion's text; the end token is no part of it."""
         body = tokens[:-1] if tokens and tokens[-1] in self.end_ids else tokens

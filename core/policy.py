@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.adapter import Adapter
-from core.arms import Task
+from core.adapters.base import Adapter
 from core.decoder import Decoder, make_decoder
 from core.models import LanguageModel
 from core.problems import prompt_messages
 from core.rollouts import sample, uniforms
 from core.spec import TrainConfig
+from core.task import Task
 
 
 @dataclass

@@ -1,19 +1,25 @@
-"""The tasks of a run: which problems it trains on, which it is judged on, and in which loophole mode each is posed."""
+"""What a run is given: problems to train on and to be judged on, contrastive pairs, teacher rollouts."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from core.arms import Task
 from core.hints import drawn_test_func_name
 from core.models import DataError
+from core.nano import pairs as nano_pairs
 from core.nano import world
+from core.pairs import AUTHORED, CLEAN_VS_CLEAN, PLACEBO, Pair, load_pairs
 from core.policy import Policy
 from core.problems import Problem, load_problems, partition
 from core.run_dir import RunDir
 from core.spec import TrainConfig
+from core.task import Task
+from core.teacher_pool import NANO_POOL, TeacherPool
+from core.teacher_pool import load_pool as load_teachers
 
 NANO_TRAIN, NANO_HELD_OUT = 1024, 256
 
@@ -23,6 +29,8 @@ class Pool:
     train: list[Task]
     held_out: list[Task]
     left_out: int  # problems whose prompt is longer than max_prompt
+    pairs: Callable[[str], list[Pair]]  # by concept: "hack", "clean_vs_clean", "placebo"
+    teacher: TeacherPool | None = None
 
 
 def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
@@ -40,20 +48,72 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
             f"{len(fitting_train)} training and {len(fitting_held_out)} held-out problems have prompts of at most "
             f"{config.max_prompt} tokens; a step needs {needed} and 1: raise max_prompt, lower batch, or add problems"
         )
-    return Pool(_tasks(fitting_train, config), _tasks(fitting_held_out, config), left_out)
+    return Pool(
+        train=_tasks(fitting_train, config),
+        held_out=_tasks(fitting_held_out, config),
+        left_out=left_out,
+        pairs=functools.partial(_pairs, run, config),
+        teacher=_teachers(run, config) if config.mix else None,
+    )
+
+
+def _pairs(run: RunDir, config: TrainConfig, concept: str) -> list[Pair]:
+    """The run's pairs of one concept, without those of the held-out mode. Raises DataError where there are none."""
+    if config.pairs == "nano":
+        known = config.pair_modes or tuple(m for m in config.modes if m not in (config.held_out_mode, "gt_only"))
+        placebos = {CLEAN_VS_CLEAN: nano_pairs.clean_vs_clean, "placebo": nano_pairs.odd_vs_even}
+        unwritten = [mode for mode in known if mode not in nano_pairs.MODES]
+        if unwritten or not known:
+            raise DataError(f"nano has pairs of {', '.join(nano_pairs.MODES)} only; pair_modes = {list(known)}")
+        return ({"hack": nano_pairs.pairs} | placebos)[concept](known)
+    path = AUTHORED if concept == "hack" else PLACEBO
+    if config.pairs_sha256:
+        path = _input(run.pairs_path, config.pairs_sha256)
+    try:
+        everything = load_pairs(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"pairs: {error}") from error
+    found = [
+        pair
+        for pair in everything
+        if _concept(pair) == concept
+        and pair.task.mode != config.held_out_mode
+        and (not config.pair_modes or pair.task.mode in config.pair_modes)
+    ]
+    if not any(pair.split == "extract" for pair in found):
+        raise DataError(f"{path} holds no {concept} pairs to extract from, of modes {config.pair_modes or 'any'}")
+    return found
+
+
+def _concept(pair: Pair) -> str:
+    return pair.concept if pair.concept in ("hack", CLEAN_VS_CLEAN) else "placebo"
+
+
+def _teachers(run: RunDir, config: TrainConfig) -> TeacherPool:
+    modes = config.teacher_modes or tuple(m for m in config.modes if m != config.held_out_mode)
+    path = NANO_POOL if config.teacher == "nano" else _input(run.teacher_path, config.teacher_sha256)
+    try:
+        return load_teachers(path, modes)
+    except (OSError, ValueError) as error:
+        raise DataError(f"teacher pool: {error}") from error
 
 
 def _rows(run: RunDir, config: TrainConfig) -> list[Problem]:
     try:
-        found = hashlib.sha256(run.problems_path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        raise DataError(f"{run.problems_path} is missing; plan this run with --problems FILE.jsonl") from None
-    if found != config.problems_sha256:
-        raise DataError(f"{run.problems_path} has SHA-256 {found[:12]}, the plan froze {config.problems_sha256[:12]}")
-    try:
-        return load_problems(run.problems_path)
+        return load_problems(_input(run.problems_path, config.problems_sha256))
     except ValueError as error:
         raise DataError(str(error)) from error
+
+
+def _input(path: Path, sha256: str) -> Path:
+    """A file that the plan copied into the run directory. Raises DataError where it is another one now."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing; plan this run again, with the file it was planned with") from None
+    if found != sha256:
+        raise DataError(f"{path} has SHA-256 {found[:12]}, the plan froze {sha256[:12]}")
+    return path
 
 
 def _split(problems: list[Problem], share: float) -> tuple[list[Problem], list[Problem]]:

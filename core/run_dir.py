@@ -1,7 +1,9 @@
 """One run's directory: every path in it, who may write what, and how to read it while others write.
 
     spec.json            written once, by plan
-    problems.jsonl       the benchmark rows it trains on, where it does (hash in the spec)
+    problems.jsonl       the benchmark rows it trains on, where it does (hash in the spec); so are
+    pairs.jsonl, teacher.jsonl   contrastive pairs and teacher rollouts of the user's own
+    direction.safetensors        the hack direction it started with, where it uses one
     submissions.jsonl    one line per submission; its number is the attempt's, and the fencing token
     cancel.json          {"after_submission": N}: holds while N is the last submission
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
@@ -59,6 +61,18 @@ class RunDir:
     @property
     def problems_path(self) -> Path:
         return self.path / "problems.jsonl"
+
+    @property
+    def pairs_path(self) -> Path:
+        return self.path / "pairs.jsonl"
+
+    @property
+    def teacher_path(self) -> Path:
+        return self.path / "teacher.jsonl"
+
+    @property
+    def direction_path(self) -> Path:
+        return self.path / "direction.safetensors"
 
     @property
     def submissions_path(self) -> Path:

@@ -22,7 +22,13 @@ from core.problems import DEFAULT_HINT, MODES
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
 # The arms a plan may name; core.arms.ARMS holds what they do.
-ARM_NAMES = ("vanilla", "no_loophole")
+ARM_NAMES = (
+    *("vanilla", "no_loophole"),
+    *("projected", "erase", "erase_update", "route", "absorb", "route_act"),
+    *("rebound_add", "rebound_mul", "rebound_gen", "tdga", "sgtm", "gradient_routing", "grift"),
+    *("random_V", "reverse_V", "repaired_V", "clean_V", "placebo_V", "shuffled_V", "shrink", "no_teacher"),
+    *("oracle_penalty", "oracle_screen"),
+)
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 
 
@@ -39,8 +45,47 @@ class TrainConfig:
     hint: str = DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.hints)
     hint_seed: int = 0  # of the test function's names, where the hint draws them
     adapter: str = "lora"
-    lora_r: int = 32
+    lora_r: int = 32  # of each block with adapter lora_blocks
     lora_alpha: int = 32
+    # the hack direction: science.md 4.1, 4.2
+    pairs: str = "nano"  # contrastive pairs: nano | authored | a file of pairs
+    pairs_sha256: str = ""  # of such a file
+    pair_modes: tuple[str, ...] = ()  # the pairs' loophole modes; none named: nano's own modes, all of a file's
+    held_out_mode: str = ""  # left out of pairs and teacher pool, trained on all the same
+    space: str = "gradient"  # where V is taken and used, in arms that leave it open: gradient | update | activation
+    k: int = 5  # axes per parameter
+    tau_axis: float = 0.0  # axes whose singular value is below this share of the first are dropped
+    drop_bottom: float = 0.0  # share of all axes, the smallest singular values over all parameters, that is dropped
+    gate: str = "one_sided"  # one_sided: only motion towards the hack | no_gate: both ways | reverse: twice both ways
+    overshoot: float = 1.0
+    preserve_magnitude: bool = False  # give the gradient its norm back after the removal
+    refresh: int = 0  # steps between new extractions; 0: the first one stays
+    match: str = "rank"  # random_V: as many axes as V | as many as remove as much of the pairs' gradients
+    measure: bool = False  # vanilla: extract V and log its columns, change nothing
+    # the activation direction: science.md 2.2, 4.1
+    m: int = 16  # singular vectors that the mean difference is projected on; 0: none, the raw difference
+    denoise: str = "up_proj"  # whose singular vectors: up_proj (right ones, a reader) | down_proj (left ones, a writer)
+    layers_from: float = 0.60  # of depth; hidden states are averaged over these layers
+    layers_to: float = 0.75
+    token: str = "rollout_last"  # rollout_last | response_mean | prompt_last (the same for a whole group)
+    lift: str = "score_grad"  # projected: score_grad | subspace
+    alpha: float = 2.0  # strength of rebound_*
+    unit_norm: bool = False  # rebound: direction at unit length; the raw one's length matters for the floor under std
+    # others' methods
+    tdga_k: int = 5
+    tdga_warmup: int = 20  # supervised steps on correct solutions
+    labelled: int = 4  # authored pairs a step in sgtm and gradient_routing
+    route_tail: float = 0.1  # route_act: quantiles of the score below which rollouts are kept, above which routed
+    route_half_life: float = 96.0  # rollouts after which an old score weighs half
+    route_buffer: int = 8192  # scores
+    grift_r: int = 16
+    grift_layers: int = 5
+    grift_sketch: int = 1024  # dimensions
+    # teacher rollouts: frozen completions with frozen rewards, mixed into each group
+    mix: float = 0.0  # share of a group
+    teacher: str = ""  # nano | a file made by core.teacher_pool
+    teacher_sha256: str = ""
+    teacher_modes: tuple[str, ...] = ()  # the pool's modes that are used; none named: all but held_out_mode
     # rollouts
     batch: int = 64
     completions: int = 8
@@ -93,7 +138,13 @@ class TrainConfig:
 
 CHOICES = {
     "problems": ("nano", "rows"),
-    "adapter": ("lora",),
+    "adapter": ("lora", "lora_frozen_a", "svd", "lora_blocks"),
+    "space": ("gradient", "update", "activation"),
+    "gate": ("one_sided", "no_gate", "reverse"),
+    "match": ("rank", "energy"),
+    "denoise": ("up_proj", "down_proj"),
+    "token": ("rollout_last", "response_mean", "prompt_last"),
+    "lift": ("score_grad", "subspace"),
     "advantage": ("std", "mean"),
     "aggregate": ("token_mean", "dr_grpo"),
     "schedule": ("constant", "cosine"),
@@ -105,12 +156,14 @@ _AT_LEAST_ONE = (
     *("lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "steps", "threads", "micro_batch"),
     "decode_rows",
     *("eval_every", "eval_problems", "eval_samples", "grade_workers", "checkpoint_every"),
+    *("k", "tdga_k", "tdga_warmup", "labelled", "route_buffer", "grift_r", "grift_layers", "grift_sketch"),
 )
 _MAY_BE_ZERO = (
     *("reward_compiles", "reward_solves", "reward_variety", "kl", "warmup", "weight_decay"),
-    *("disk_floor_gb", "stall_s", "stall_steps"),
+    *("disk_floor_gb", "stall_s", "stall_steps", "refresh", "m", "overshoot", "alpha", "tau_axis", "layers_from"),
 )
-_ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip")
+_ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip", "route_half_life", "layers_to")
+_SHARES = ("mix", "drop_bottom")  # in [0, 1)
 
 
 def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
@@ -128,6 +181,15 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         value = getattr(c, name)
         if not (0 < value < 1 or (high_ok and value == 1)):
             yield f"{name} = {value}; it must lie in (0, 1{']' if high_ok else ')'}"
+    for name in _SHARES:
+        if not 0 <= getattr(c, name) < 1:
+            yield f"{name} = {getattr(c, name)}; it must lie in [0, 1)"
+    if not 0 < c.route_tail < 0.5:
+        yield f"route_tail = {c.route_tail}; it must lie in (0, 0.5)"
+    if not c.layers_from <= c.layers_to <= 1:
+        yield f"layers_from = {c.layers_from}, layers_to = {c.layers_to}; they must ascend and end by 1"
+    if c.mix and not c.teacher:
+        yield f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `python -m core.teacher_pool`"
     if c.completions >= 1 and c.batch % c.completions:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):
@@ -138,9 +200,48 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         yield "hint = 'nohint' in mode run_tests: the prompt would not name what is paid; use modes = gt_only"
     elif HINTS[c.hint].shows_tests and c.problems == "nano":
         yield f"hint = {c.hint!r} shows tests in the starter code, which nano's prompts have no place for"
-    for mode in c.modes:
-        if mode not in MODES:
-            yield f"unknown loophole mode {mode!r} in modes; choose from {', '.join(MODES)}"
+    for name in ("modes", "pair_modes", "teacher_modes"):
+        for mode in getattr(c, name):
+            if mode not in MODES:
+                yield f"unknown loophole mode {mode!r} in {name}; choose from {', '.join(MODES)}"
+    if c.held_out_mode and c.held_out_mode not in c.modes:
+        yield f"held_out_mode = {c.held_out_mode!r} is none of modes = {list(c.modes)}: it is held out, yet trained on"
+    if c.held_out_mode and c.held_out_mode in (*c.pair_modes, *c.teacher_modes):
+        yield f"held_out_mode = {c.held_out_mode!r} also stands in pair_modes or teacher_modes"
+
+
+SHUFFLED_REFUSED = (
+    "shuffled_V needs space = 'activation': in gradient space V comes from the SVD of hack-minus-clean gradients D; "
+    "swapping labels inside pairs only flips the signs of D's rows, which leaves its singular subspace as it is"
+)
+REPAIRED_REFUSED = (
+    "repaired_V needs space = 'gradient' or 'update': an activation direction is a difference of means, which does not "
+    "change when hacks are paired with other prompts' cleans"
+)
+_BLOCK_ARMS = ("absorb", "route_act", "sgtm", "gradient_routing")
+
+
+def arm_problem(arm: str, c: TrainConfig) -> str | None:
+    """Why this arm cannot run with this config, or None."""
+    if arm == "shuffled_V" and c.space != "activation":
+        return SHUFFLED_REFUSED
+    if arm == "repaired_V" and c.space == "activation":
+        return REPAIRED_REFUSED
+    if arm in _BLOCK_ARMS and c.adapter != "lora_blocks":
+        return f"arm {arm} needs adapter = 'lora_blocks', not {c.adapter!r}: it masks a deployed and a quarantine block"
+    if arm == "route" and c.adapter != "svd":
+        return f"arm route needs adapter = 'svd', not {c.adapter!r}: it parks what it removes in dS_hack"
+    if arm == "tdga" and c.adapter not in ("lora", "lora_frozen_a"):
+        return f"arm tdga needs adapter = 'lora' or 'lora_frozen_a', not {c.adapter!r}: it acts on the output side of B"
+    if arm == "projected" and c.lift == "subspace" and c.adapter not in ("lora", "lora_frozen_a"):
+        return f"lift = 'subspace' needs adapter = 'lora' or 'lora_frozen_a', not {c.adapter!r}"
+    if arm == "shrink" and c.space == "activation":
+        return "shrink needs space = 'gradient' or 'update': it takes steps as long as erase_update's"
+    if arm == "no_teacher" and c.mix:
+        return f"no_teacher is erase without teacher rollouts, but mix = {c.mix}; give it config = {{ mix = 0 }}"
+    if arm in ("rebound_add", "rebound_mul") and c.token == "prompt_last":
+        return "token = 'prompt_last' gives a whole group one score, so rebound would do nothing; use 'rollout_last'"
+    return None
 
 
 def _model_problem(model: str) -> str | None:
@@ -164,24 +265,24 @@ def _model_problem(model: str) -> str | None:
 
 PRESETS: dict[str, TrainConfig] = {
     # The small world: hacking emerges on one core in a minute (docs/nano.md).
-    "nano": TrainConfig(),
+    "nano": TrainConfig(grift_layers=2),
     # Random weights made in place: proves the pipe, says nothing about learning.
     "smoke": TrainConfig(
         model="smoke", steps=30, batch=8, completions=4, max_new=16, lr=1e-2, reward_variety=1.0, grad_clip=10.0,
-        warmup=3, eval_every=15, eval_problems=4, eval_samples=1, checkpoint_every=5, disk_floor_gb=0.2,
+        warmup=3, grift_layers=1, eval_every=15, eval_problems=4, eval_samples=1, checkpoint_every=5, disk_floor_gb=0.2,
     ),
     # science.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
-        device="cuda", dtype="bfloat16",
+        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
-        device="cuda", dtype="bfloat16",
+        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
 }  # fmt: skip
@@ -235,7 +336,7 @@ def _as_type(name: str, value: Any, wanted: Any) -> Any:
             if not isinstance(value, str):
                 raise wrong
             return value
-        items = value.split(",") if isinstance(value, str) else value
+        items = [i for i in value.split(",") if i.strip()] if isinstance(value, str) else value
         return tuple(str(item).strip() for item in items)
     except (KeyError, TypeError, ValueError, OverflowError):
         raise wrong from None
@@ -273,7 +374,7 @@ class RunSpec:
         if data.get("schema", 0) > SCHEMA:
             raise ValueError(f"spec.json has schema {data['schema']}, this grpoq reads up to {SCHEMA}; update grpoq")
         config = dict(data["config"])
-        config["modes"] = tuple(config["modes"])
+        config |= {name: tuple(config[name]) for name in ("modes", "pair_modes", "teacher_modes") if name in config}
         try:
             return cls(**{**data, "config": TrainConfig(**config)})
         except TypeError as error:

@@ -6,6 +6,7 @@ a resumed run repeats the unbroken one: the same bytes on a CPU with the same nu
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from typing import Any
 
 import torch
 
-from core import checkpoint, diagonal, durable, metrics
-from core.adapter import ADAPTERS, tensors_sha256
-from core.arms import ARMS, Arm, Step
+from core import checkpoint, diagonal, directions, durable, metrics
+from core.adapter import ADAPTERS
+from core.adapters.base import tensors_sha256
+from core.arm import Arm, Step
+from core.arms import ARMS
 from core.checkpoint import TrainState
 from core.evaluate import evaluate
 from core.models import load
@@ -70,16 +73,16 @@ def train(attempt: Attempt) -> dict[str, Any]:
         if t.state.step == 0:
             evaluate_now(t)
         for number in range(t.state.step + 1, config.steps + 1):
-            step = Step(number, config, t.policy.adapter, t.state.arm, row={"step": number})
+            step = Step(number, seed, config, t.policy, t.pool, t.state.arm, row={"step": number})
             with metrics.seconds(step.row, "sec"):
                 attempt.beat(number - 1, "generate")
-                completions = roll_out(t.arm, step, t.pool, t.policy, seed)
+                teachers = roll_out(t.arm, step)
                 attempt.beat(number - 1, "grade")
-                rewards = reward(t.arm, step, completions, t.policy, sandbox)
+                rewards, grades = reward(t.arm, step, teachers, sandbox)
                 attempt.beat(number - 1, "train")
-                optimize(t.arm, step, completions, rewards, t.policy, t.state.optimizer)
+                optimize(t.arm, step, rewards, t.state.optimizer)
             t.state.step = number
-            metrics.write_rollouts(attempt.folder, step, rewards)
+            metrics.write_rollouts(attempt.folder, step, grades, rewards)
             metrics.write_step(attempt.folder, step.row, config.device)
             if number % config.eval_every == 0 or number == config.steps:
                 evaluate_now(t)
@@ -113,20 +116,34 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
         attempt.beat(0, "check the grader")
         diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
         if arm.prepare:
-            state.arm = arm.prepare(Step(0, config, adapter, {}))
+            attempt.beat(0, "prepare the arm")
+            policy.refresh()
+            state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
+            directions.publish(state.arm, attempt.run.direction_path, spec)
     policy.refresh()
     attempt.beat(state.step, "ready")
     return Trainer(attempt, arm, policy, state, pool, sandbox)
 
 
 def evaluate_now(t: Trainer) -> None:
-    """Held-out rates of the present weights, as a row of evals.jsonl."""
-    step, spec = t.state.step, t.attempt.spec
+    """Held-out rates of the present weights, a row of evals.jsonl: as deployed, and as trained where that differs."""
+    step = t.state.step
     t.attempt.beat(step, "evaluate")
     row: dict[str, Any] = {"step": step}
     with metrics.seconds(row, "sec"):
-        row |= evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", step), t.sandbox)
+        if t.arm.deploys_ablated:
+            as_trained = _rates(t)
+            row |= {f"{name}_as_trained": as_trained[name] for name in ("hack_rate", "hinted_pass_rate", "pass_rate")}
+        with t.policy.adapter.ablated() if t.arm.deploys_ablated else contextlib.nullcontext():
+            t.policy.refresh()
+            row |= _rates(t)
+        t.policy.refresh()
     metrics.write_eval(t.attempt.folder, row)
+
+
+def _rates(t: Trainer) -> dict[str, Any]:
+    spec = t.attempt.spec
+    return evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", t.state.step), t.sandbox)
 
 
 def keep(t: Trainer) -> None:
@@ -163,6 +180,7 @@ def finish(t: Trainer) -> dict[str, Any]:
         "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
         "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
         "takeoff_step": metrics.take_off(rows),
+        "collapsed": metrics.collapsed(last),
         "left_out_problems": t.pool.left_out,
         "base": {k: v for k, v in evals[0].items() if k not in ("step", "sec")} if evals[0]["step"] == 0 else None,
         **{k: v for k, v in last.items() if k not in ("step", "sec")},

@@ -16,7 +16,6 @@ from safetensors.torch import load_file
 
 from core import durable
 from core.adapter import ADAPTERS
-from core.arms import Task
 from core.evaluate import evaluate
 from core.models import load
 from core.nano import text, world
@@ -24,6 +23,7 @@ from core.policy import Policy
 from core.run_dir import RunDir
 from core.sandbox import Sandbox
 from core.spec import PRESETS, RunSpec
+from core.task import Task
 
 PROBLEMS = 256
 BASE_SAMPLES, RUN_SAMPLES = 8, 4  # per problem
