@@ -48,7 +48,7 @@ class TrainConfig:
     lora_r: int = 32  # of each block with adapter lora_blocks
     lora_alpha: int = 32
     # the hack direction: science.md 4.1, 4.2
-    pairs: str = "nano"  # contrastive pairs: nano | authored | a file of pairs
+    pairs: str = "nano"  # contrastive pairs: nano | authored | file (the run's own pairs.jsonl)
     pairs_sha256: str = ""  # of such a file
     pair_modes: tuple[str, ...] = ()  # the pairs' loophole modes; none named: nano's own modes, all of a file's
     held_out_mode: str = ""  # left out of pairs and teacher pool, trained on all the same
@@ -83,7 +83,7 @@ class TrainConfig:
     grift_sketch: int = 1024  # dimensions
     # teacher rollouts: frozen completions with frozen rewards, mixed into each group
     mix: float = 0.0  # share of a group
-    teacher: str = ""  # nano | a file made by core.teacher_pool
+    teacher: str = ""  # nano | file (the run's own teacher.jsonl, made by core.teacher_pool)
     teacher_sha256: str = ""
     teacher_modes: tuple[str, ...] = ()  # the pool's modes that are used; none named: all but held_out_mode
     # rollouts
@@ -139,6 +139,8 @@ class TrainConfig:
 CHOICES = {
     "problems": ("nano", "rows"),
     "adapter": ("lora", "lora_frozen_a", "svd", "lora_blocks"),
+    "pairs": ("nano", "authored", "file"),
+    "teacher": ("", "nano", "file"),
     "space": ("gradient", "update", "activation"),
     "gate": ("one_sided", "no_gate", "reverse"),
     "match": ("rank", "energy"),
@@ -218,6 +220,7 @@ REPAIRED_REFUSED = (
     "repaired_V needs space = 'gradient' or 'update': an activation direction is a difference of means, which does not "
     "change when hacks are paired with other prompts' cleans"
 )
+ORACLE_ARMS = ("oracle_penalty", "oracle_screen")
 _BLOCK_ARMS = ("absorb", "route_act", "sgtm", "gradient_routing")
 
 

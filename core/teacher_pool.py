@@ -2,7 +2,7 @@
 
 A pool is a file, one completion a line, and its SHA-256 is in the plan: built once, then frozen. Mixed into a group
 they show the policy what it would seldom write itself, so that a direction can be watched at work (cin_t) before
-hacking has emerged. Imitation of a teacher is not hacking that emerged: every claim needs the arm without a pool as well.
+hacking has emerged. To imitate a teacher is not hacking that emerged: every claim needs a run without a pool.
 
 `python -m core.teacher_pool RUN_DIR ... --out FILE` builds one from the stored rollouts of finished runs.
 """

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.spec import ARM_NAMES, LABEL, PRESETS
+from core.spec import ARM_NAMES, LABEL, ORACLE_ARMS, PRESETS
 from orchestrator.refusal import Refused
 
 BUILT_IN = Path(__file__).parent / "matrices"
 NOT_BUILT = {"job": "runs of other kinds", "gate": "gates"}
-TOP_KEYS = ("name", "preset", "seeds", "why", "resolve", "config", "arm", "budget", *NOT_BUILT)
+TOP_KEYS = ("name", "preset", "seeds", "why", "resolve", "preregistered", "config", "arm", "budget", *NOT_BUILT)
 ARM_KEYS = ("name", "label", "config", "seeds")
 BUDGET_KEYS = ("per_hour", "currency", "cap")
 
@@ -37,6 +37,7 @@ class Matrix:
     arms: tuple[Arm, ...]
     why: str = ""
     resolve: str = ""
+    preregistered: bool = True  # false: may hold oracle arms, and supports no claim
     config: dict[str, Any] = field(default_factory=dict)
     budget: dict[str, Any] = field(default_factory=dict)
 
@@ -91,7 +92,13 @@ class _Reader:
         for label in labels:
             if labels.count(label) > 1:
                 raise self.wrong(f"two arms have the label {label!r}; give one of them a `label` of its own")
+        preregistered = self.flag(data, "preregistered", default=True)
         for arm in arms:
+            if preregistered and arm.name in ORACLE_ARMS:
+                raise self.wrong(
+                    f"arm {arm.name} is told the ground truth of live rollouts, which no preregistered plan may use; "
+                    "write preregistered = false in a plan of its own"
+                )
             if not seeds and arm.seeds is None:
                 raise self.wrong("no seeds; write e.g. seeds = [41, 42, 43]")
         return Matrix(
@@ -101,6 +108,7 @@ class _Reader:
             arms=arms,
             why=self.text(data, "why", "", default=""),
             resolve=self.text(data, "resolve", "", default=""),
+            preregistered=preregistered,
             config=self.table(data, "config", ""),
             budget=self.budget(self.table(data, "budget", "")),
         )
@@ -136,6 +144,12 @@ class _Reader:
             raise self.wrong(f"{where}{key} is missing")
         if not isinstance(value, str):
             raise self.wrong(f"{where}{key} = {value!r}; it must be text")
+        return value
+
+    def flag(self, row: dict[str, Any], key: str, default: bool) -> bool:
+        value = row.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(f"{key} = {value!r}; write true or false")
         return value
 
     def label(self, row: dict[str, Any], key: str, where: str) -> str:

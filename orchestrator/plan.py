@@ -20,7 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
-from core.spec import ARM_NAMES, BUILT_IN_MODELS, RunSpec, TrainConfig, digest, parse_set, resolve_config, run_id
+from core.pairs import load_pairs
+from core.spec import (
+    ARM_NAMES,
+    BUILT_IN_MODELS,
+    CHOICES,
+    RunSpec,
+    TrainConfig,
+    arm_problem,
+    digest,
+    parse_set,
+    resolve_config,
+    run_id,
+)
+from core.teacher_pool import read_rows as read_teacher_rows
 from orchestrator import snapshot
 from orchestrator.home import Home
 from orchestrator.matrix import Arm, Matrix, seeds_problem
@@ -47,7 +60,7 @@ class Draft:
 
     content: dict[str, Any]
     specs: list[RunSpec]
-    problems: Path | None
+    inputs: dict[str, dict[str, Path]]  # by label: files that are copied into its run directories, by name there
     source: Path
     notes: tuple[str, ...] = ()
 
@@ -87,6 +100,7 @@ def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
     if choices.problems is not None:
         given |= {"problems": "rows", "problems_sha256": _problems_sha256(choices.problems)}
     configs = {arm.label: _resolve(matrix, arm, choices, given) for arm in arms}
+    inputs = {arm.label: _inputs(matrix, arm, choices) for arm in arms}
     if choices.problems is not None:
         for label, config in configs.items():
             _require_enough_rows(choices.problems, label, config)
@@ -97,6 +111,7 @@ def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
         "preset": matrix.preset,
         "why": matrix.why,
         "resolve": matrix.resolve,
+        "preregistered": matrix.preregistered,
         "slots": slots,
         "budget": matrix.budget,
         "runs": [[arm.label, arm.name, seed, dataclasses.asdict(configs[arm.label])] for arm, seed in order],
@@ -124,12 +139,15 @@ def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
         for arm, seed in order
     ]
     content = {
-        **{key: identity[key] for key in ("schema", "name", "preset", "why", "resolve", "slots", "budget")},
+        **{key: identity[key] for key in _KEPT},
         "hash": plan_hash,
         "snapshot": frozen,
         "runs": [{"run_id": s.run_id, "kind": s.kind, "label": s.label, "arm": s.arm, "seed": s.seed} for s in specs],
     }
-    return Draft(content, specs, choices.problems, source, tuple(_notes(specs)))
+    return Draft(content, specs, inputs, source, tuple(_notes(specs)))
+
+
+_KEPT = ("schema", "name", "preset", "why", "resolve", "preregistered", "slots", "budget")
 
 
 def require_room(home: Home, draft: Draft) -> None:
@@ -146,7 +164,7 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         if old is not None:
             os.utime(path / "plan.json")  # commands mean the plan that was planned last
             for spec in draft.specs:  # one that was lost is written again
-                _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.problems)
+                _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.inputs[spec.label])
             _index(home, old, draft)
             return PlanDir(home, path, old), False
         try:
@@ -154,7 +172,7 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         except RuntimeError as error:
             raise Refused(str(error)) from None
         for spec in draft.specs:
-            _write_run_dir(home, spec, draft.problems)
+            _write_run_dir(home, spec, draft.inputs[spec.label])
         durable.fsync_dir(home.runs)
         content = draft.content | {"created": time.time()}
         _index(home, content, draft)
@@ -182,21 +200,54 @@ def _chosen_arms(matrix: Matrix, wanted: tuple[str, ...] | None) -> list[Arm]:
     return [arm for arm in matrix.arms if arm.label in wanted or arm.name in wanted]
 
 
+OWN_FILES = ("pairs", "teacher")  # config fields that may name a file of the user's
+
+
 def _resolve(matrix: Matrix, arm: Arm, choices: Choices, given: dict[str, Any]) -> TrainConfig:
     """Preset, then what grpoq computes, then the matrix, then the arm, then --set: the later wins."""
     overrides = given | matrix.config | arm.config | dict(choices.overrides)
-    if "problems_sha256" in overrides and "problems_sha256" not in given:
-        raise Refused("problems_sha256 cannot be set by hand; give the rows with --problems FILE.jsonl")
+    for field in ("problems_sha256", *(f"{name}_sha256" for name in OWN_FILES)):
+        if field in overrides and field not in given:
+            raise Refused(f"{field} cannot be set by hand; it is taken from the file")
     overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
+    for name, path in _own_files(matrix, arm, choices).items():
+        overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}
     try:
         config = resolve_config(matrix.preset, overrides)
     except ValueError as error:
         raise Refused(f"plan {matrix.name}, arm {arm.label}: {error}") from None
+    problem = arm_problem(arm.name, config)
+    if problem:
+        raise Refused(f"plan {matrix.name}, arm {arm.label}: {problem}")
     directory = Path(config.model).expanduser()
     # Runs start elsewhere, in the snapshot, where a relative directory would be another one.
     if config.model not in BUILT_IN_MODELS and (directory / "config.json").is_file():
         config = dataclasses.replace(config, model=str(directory.resolve()))
     return config
+
+
+def _inputs(matrix: Matrix, arm: Arm, choices: Choices) -> dict[str, Path]:
+    """The user's files that an arm's runs get copies of, by their names there."""
+    found = {f"{name}.jsonl": path for name, path in _own_files(matrix, arm, choices).items()}
+    return found | ({"problems.jsonl": choices.problems} if choices.problems is not None else {})
+
+
+def _own_files(matrix: Matrix, arm: Arm, choices: Choices) -> dict[str, Path]:
+    settings = matrix.config | arm.config | dict(choices.overrides)
+    named = {name: settings[name] for name in OWN_FILES if isinstance(settings.get(name), str)}
+    return {name: Path(value).expanduser() for name, value in named.items() if value not in CHOICES[name]}
+
+
+def _checked_sha256(name: str, path: Path) -> str:
+    try:
+        if name == "pairs":
+            load_pairs(path)
+        elif not list(read_teacher_rows(path)):
+            raise ValueError(f"{path}: no teacher rollouts in this file")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        choices = ", ".join(repr(choice) for choice in CHOICES[name])
+        raise Refused(f"{name} = {str(path)!r}; choose from {choices}, or a readable file: {error}") from None
 
 
 def _slots(wanted: int | None, cores: int, device: str) -> int:
@@ -255,14 +306,14 @@ def _notes(specs: list[RunSpec]) -> list[str]:
     return []
 
 
-def _write_run_dir(home: Home, spec: RunSpec, problems: Path | None) -> None:
+def _write_run_dir(home: Home, spec: RunSpec, inputs: dict[str, Path]) -> None:
     """Whole or absent, by one rename. An existing one is kept: its name fixes its content."""
     run = home.run(spec.run_id)
     if run.spec_path.is_file():
         return
     temporary = Path(tempfile.mkdtemp(dir=home.runs, prefix=".planning-"))
     temporary.chmod(0o755)
-    if problems is not None:
-        durable.write_atomic(temporary / run.problems_path.name, problems.read_bytes())
+    for name, source in inputs.items():
+        durable.write_atomic(temporary / name, source.read_bytes())
     durable.write_json(temporary / run.spec_path.name, spec.to_json())
     temporary.rename(run.path)

@@ -7,7 +7,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from core.adapter import attach_lora, switched_off, tensors_sha256
+from core.adapters.base import switched_off, tensors_sha256
+from core.adapters.lora import attach_lora
 from core.decoder import DenseDecoder, ModuleDecoder
 from core.logprobs import TokenBatch, completion_logps
 from core.models import NANO, LanguageModel, load
@@ -49,7 +50,11 @@ def test_switched_off_adapter_is_the_reference() -> None:
 @pytest.mark.parametrize("name", ["nano", "smoke"])
 def test_decoder_gives_the_trained_policys_probabilities(kind: type, name: str) -> None:
     _, adapter = with_random_adapter(name)
-    decoder = DenseDecoder(adapter.model) if kind is DenseDecoder else ModuleDecoder(adapter.model, adapter.modules)
+    decoder = (
+        DenseDecoder(adapter.model, adapter.modules)
+        if kind is DenseDecoder
+        else ModuleDecoder(adapter.model, adapter.modules)
+    )
     decoder.refresh(adapter.merged)
     batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
     expected = completion_logps(adapter.model, batch).detach()
@@ -101,7 +106,7 @@ def test_wide_nucleus_looks_beyond_the_first_candidates() -> None:
 
 def test_completions_do_not_depend_on_how_groups_are_batched() -> None:
     language_model, adapter = with_random_adapter("nano")
-    decoder = DenseDecoder(adapter.model)
+    decoder = DenseDecoder(adapter.model, adapter.modules)
     decoder.refresh(adapter.merged)
     draws = uniforms((7, 1), 2, 3, 20)
     together = sample(decoder, PROMPTS, draws, 0.7, 0.95, language_model.end_ids)

@@ -23,6 +23,9 @@ LIGHT = (
     "sandbox",
     "sandbox_levels",
     "plots",
+    "task",
+    "pairs",
+    "teacher_pool",
 )
 HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
 
