@@ -46,6 +46,10 @@ def evaluate(
         "hack_by_mode": {
             mode: _mean([h for h, m in zip(hacks, modes, strict=True) if m == mode]) for mode in sorted(set(modes))
         },
+        "pass_by_mode": {
+            mode: _mean([g.gt_correct for (g, _), m in zip(hinted, modes, strict=True) if m == mode])
+            for mode in sorted(set(modes))
+        },
     }
 
 

@@ -291,6 +291,10 @@ PRESETS: dict[str, TrainConfig] = {
 }  # fmt: skip
 
 
+# Knobs in the SVD basis take other rates than LoRA: science.md 4.2.5; nano's was chosen on vanilla (docs/arms.md).
+SVD_LR = {"nano": 6e-2, "smoke": 1e-2, "fast": 3e-3, "full": 1e-3}
+
+
 def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
     """A preset with some fields replaced. Raises ValueError naming the field, its value and the choices."""
     if preset not in PRESETS:
@@ -301,6 +305,8 @@ def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
         if name not in types:
             raise ValueError(f"unknown config field {name!r}; choose from {', '.join(sorted(types))}")
         values[name] = _as_type(name, value, types[name])
+    if values.get("adapter") == "svd":
+        values.setdefault("lr", SVD_LR[preset])
     config = dataclasses.replace(PRESETS[preset], **values)
     problem = _model_problem(config.model)
     if problem:

@@ -43,6 +43,7 @@ def test_singular_axes_by_hand() -> None:
     D = torch.tensor([[3.0, 0.0, 0.0], [4.0, 0.0, 0.0], [-1.0, 2.0, 0.0]])
     V, S = directions.singular_axes(D, k=5, tau=0.0)
     assert V.shape == (2, 3) and V[0, 0].abs() > 0.9  # rank 2: no third axis is made up
+    torch.testing.assert_close(S.square().sum(), D.square().sum())
     assert ((D @ V.T >= 0).float().mean(0) >= 0.5).all()  # the majority lies on the positive side
     assert (D[:2] @ V[0] > 0).all()
     assert len(directions.singular_axes(D, k=5, tau=0.9)[0]) == 1
@@ -96,21 +97,38 @@ def test_gradient_difference_is_the_policy_gradient_of_advantages_plus_and_minus
 
 
 @pytest.mark.parametrize("adapter", ["svd", "lora_frozen_a", "lora"])
-@pytest.mark.parametrize("space", ["gradient", "activation"])
-def test_a_step_on_a_hack_with_advantage_one_is_hackward(adapter: str, space: str) -> None:
-    """One SGD step that makes hacks likelier must show as V g > 0 in both spaces; -V must see the opposite."""
-    policy = small_policy.policy(small_policy.config(adapter=adapter, space=space))
+def test_a_step_on_a_hack_with_advantage_one_is_hackward(adapter: str) -> None:
+    """Held-out hacks with +1, cleans with -1: V g > 0 in nearly every parameter, and -V sees the opposite."""
+    policy = small_policy.policy(small_policy.config(adapter=adapter))
     step = small_policy.step(policy)
-    V = extracted(step, few(HACK), space)
+    V = extracted(step, few(HACK), "gradient")
     held_out = [p for p in step.pool.pairs("hack") if p.split == "held_out"][:FEW]
-    gradients = directions.pair_gradients(policy, held_out)
-    hackward = {n: D.mean(0) for n, D in gradients.differences().items()}
-    along = sum(float((V[n] @ hackward[n]).sum()) for n in V)
-    assert along > 0
-    for n in V:
-        assert float((directions.reversed_axes(V)[n] @ hackward[n]).sum()) == pytest.approx(
-            -float((V[n] @ hackward[n]).sum()), abs=1e-6
-        )
+    live = {n: D.mean(0) for n, D in directions.pair_gradients(policy, held_out).differences().items()}
+    along = torch.stack([(V[n] @ live[n]).sum() for n in V])
+    assert along.sum() > 0 and (along > 0).float().mean() > 0.8
+    against = torch.stack([(directions.reversed_axes(V)[n] @ live[n]).sum() for n in V])
+    assert torch.equal(against, -along)
+
+
+@pytest.mark.parametrize("adapter", ["svd", "lora_frozen_a", "lora"])
+def test_v1_sees_a_hack_with_advantage_one_as_hackward(adapter: str) -> None:
+    """Where the direction is what makes a token likely, making it likelier must show as motion towards it.
+
+    The "hack" repeats one token, the "clean" another; v is the difference of their output embeddings at the last layer.
+    """
+    policy = small_policy.policy(small_policy.config(adapter=adapter, layers_from=1.0, layers_to=1.0))
+    task = small_policy.pool(policy).train[0]
+    hack, clean = " data" * 6, " count" * 6
+    tokens = [policy.language_model.encode_completion(text)[0] for text in (hack, clean)]
+    head = policy.adapter.model.get_output_embeddings().weight.detach()
+    unit = (head[tokens[0]] - head[tokens[1]]) / (head[tokens[0]] - head[tokens[1]]).norm()
+    v = directions.ActivationDirection((3,), unit[None])
+    pairs = [Pair("planted", task, hack, clean)]
+    V = directions.lifted(directions.score_gradient(policy, v, pairs))
+    live = directions.pair_gradients(policy, pairs).differences()
+    seen = torch.cat([V[n] @ live[n][0] for n in V])
+    assert seen.sum() > 0 and (seen > 0).float().mean() > 0.7
+    assert set(V) <= {n for n in policy.adapter.parameters if not n.endswith("lora_A.default.weight")}  # B = 0
 
 
 def test_activation_score_rises_after_a_step_along_minus_q_removed_and_falls_after_the_opposite() -> None:
