@@ -65,12 +65,12 @@ def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
         for pair in pairs:
             for found, (task, text) in zip(sides, (pair.hack_side, pair.clean_side), strict=True):
                 policy.tick()
-                found.append(_nll_gradient(policy, task, text))
+                found.append(nll_gradient(policy, task, text))
     hack, clean = ({name: torch.stack([row[name] for row in side]) for name in side[0]} for side in sides)
     return PairGradients(hack, clean)
 
 
-def _nll_gradient(policy: Policy, task: Task, text: str) -> dict[str, Tensor]:
+def nll_gradient(policy: Policy, task: Task, text: str) -> dict[str, Tensor]:
     parameters = policy.adapter.kept()
     batch = completion_batch(policy, [(task, text)])
     logps = completion_logps(policy.adapter.model, batch, not policy.config.grad_checkpointing)
