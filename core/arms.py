@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core import oracles, rebound
+from core import grift, oracles, rebound
 from core.arm import Arm, Step
 from core.direction_arms import (
     CLEAN,
@@ -47,6 +47,7 @@ ARMS: dict[str, Arm] = {
     "rebound_add": rebound.penalising(rebound.additive),
     "rebound_mul": rebound.penalising(rebound.multiplicative),
     "rebound_gen": rebound.suppressing(),
+    "grift": grift.REJECT,
     "random_V": control(RANDOM),
     "reverse_V": control(REVERSED),
     "repaired_V": control(REPAIRED),
