@@ -1,7 +1,7 @@
 """Does a direction steer? Push the model along it at inference: does it write more exploits (science.md 4.1)?
 
-Activation space: strength * (mean norm of the residual stream) * v is added after each layer of the band while sampling
-and scoring. Gradient space: the parameters move by strength * (unit hack-ward step). Two measures on held-out pairs'
+Activation space: strength * (norm of a completion's mean state) * v is added after each layer of the band while
+sampling and scoring. Gradient space: the parameters move by strength * (unit hack-ward step). Two measures on held-out pairs'
 prompts: the share of completions with an exploit, and the margin, mean log p per token of the hack side minus the clean
 side. A random direction of the same length is pushed along too: what it does as well, the direction has not shown.
 
@@ -31,6 +31,7 @@ from core.rewards import grade
 from core.rollouts import generator
 from core.sandbox import Sandbox
 from core.separation import gradient_direction, pairs_named, policy_for, split
+from core.spec import CHOICES
 
 MINIMUM_SHIFT = 0.05  # in the exploit rate, above the unpushed model and above the random push
 SEED = 2027  # of the completions and of the random direction
@@ -166,7 +167,7 @@ def steering_check(
 
 
 def activation_pushes(policy: Policy, train: Sequence[Pair]) -> Callable[[float], dict[str, Push]]:
-    """Along v, against it, and along a random unit direction; in units of the residual stream's mean norm."""
+    """Along v, against it, and along a random unit direction; in units of the mean state's norm."""
     c = policy.config
     v = directions.denoised(policy, directions.mean_difference(policy, train, c.token), c.m, c.denoise)
     states = directions.side_states(policy, (p.clean_side for p in train), "response_mean")
@@ -197,16 +198,20 @@ def main() -> None:
     parser.add_argument("--pairs", default="authored", help="nano, authored, or a file of pairs")
     parser.add_argument("--samples", type=int, default=4, help="completions per held-out prompt and push")
     parser.add_argument("--max-new", type=int, default=200, help="tokens")
-    parser.add_argument("--activation", default="0.2,0.5", help="strengths, in norms of the residual stream")
-    parser.add_argument("--gradient", default="1,3", help="strengths, in norm of the knobs' change")
+    parser.add_argument("--activation", default="2,8", help="strengths, in norms of the residual stream's mean")
+    parser.add_argument("--gradient", default="10,30", help="strengths, in norm of the knobs' change")
+    parser.add_argument("--token", default="rollout_last", choices=CHOICES["token"][:2], help="where v is read")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pairs = pairs_named(arguments.pairs)
     train, held_out = split(pairs)
     policy = policy_for(arguments.model)
-    policy.config = dataclasses.replace(policy.config, max_new=arguments.max_new)
-    found: dict[str, Any] = {"model": arguments.model, "pairs": arguments.pairs, "pairs_sha256": pairs_sha256(pairs)}
+    policy.config = dataclasses.replace(policy.config, max_new=arguments.max_new, token=arguments.token)
+    found: dict[str, Any] = {
+        name: getattr(arguments, name) for name in ("model", "pairs", "token", "samples", "max_new")
+    }
+    found["pairs_sha256"] = pairs_sha256(pairs)
     with Sandbox() as sandbox:
         for space, make in (("activation", activation_pushes), ("gradient", gradient_pushes)):
             strengths = [float(s) for s in getattr(arguments, space).split(",")]
