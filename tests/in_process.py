@@ -1,0 +1,58 @@
+"""Runs of the trainer within the test's own process: no worker, no queue, a second or two each."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from core import durable
+from core.run_dir import RunDir
+from core.spec import RunSpec, arm_problem, resolve_config
+from core.train import Attempt, Preempted, train
+
+SMALL: dict[str, Any] = {
+    "steps": 6, "checkpoint_every": 2, "eval_every": 6, "eval_problems": 2, "eval_samples": 1, "max_new": 12,
+    "batch": 8, "completions": 4, "disk_floor_gb": 0.01, "warmup": 1, "grift_sketch": 32, "tdga_warmup": 2,
+}  # fmt: skip
+# What an arm cannot do without; everything else is the smoke preset's.
+NEEDS: dict[str, dict[str, Any]] = {
+    "route": {"adapter": "svd"},
+    "projected": {"space": "activation", "preserve_magnitude": True},
+    "shuffled_V": {"space": "activation"},
+    "shrink": {"adapter": "svd"},
+    "reverse_V": {"space": "update", "adapter": "svd"},
+    **{name: {"adapter": "lora_blocks"} for name in ("absorb", "route_act", "sgtm", "gradient_routing")},
+}
+
+
+def planned(folder: Path, arm: str, seed: int = 7, **fields: Any) -> RunDir:
+    """A run directory with a spec; few pairs would be quicker, but these are the real ones."""
+    config = resolve_config("smoke", SMALL | NEEDS.get(arm, {}) | fields)
+    assert arm_problem(arm, config) is None, arm_problem(arm, config)
+    run = RunDir(folder / arm)
+    run.path.mkdir(parents=True)
+    spec = RunSpec(arm, "train", arm, arm, seed, "test", "0" * 64, "smoke", config)
+    durable.write_json(run.spec_path, spec.to_json())
+    return run
+
+
+def attempt(run: RunDir, stop_after: int | None = None) -> dict[str, Any] | None:
+    """Claim and train; with `stop_after` the attempt saves and ends after that step, as on SIGTERM. The result."""
+    spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
+    claim = run.claim(None, False)
+    finished = [0]
+
+    def beat(step: int, phase: str) -> None:
+        finished[0] = step + 1 if phase == "train" else step
+
+    def wants_stop() -> bool:
+        return stop_after is not None and finished[0] >= stop_after
+
+    try:
+        return train(Attempt(run, spec, claim.number, {"cpu": "this"}, beat, lambda: None, wants_stop, lambda: None))
+    except Preempted:
+        return None
+    finally:
+        os.close(claim.lock)

@@ -1,0 +1,27 @@
+"""Every arm, stopped and resumed with refresh on, ends with the unbroken run's bytes and rows."""
+
+from pathlib import Path
+
+import in_process
+import pytest
+import real_run
+
+from core.arms import ARMS
+from core.spec import ARM_NAMES
+
+TEACHER = {"teacher": "nano", "mix": 0.25}
+CASES = [(name, {}) for name in ARM_NAMES] + [("erase", TEACHER), ("route", TEACHER), ("vanilla", {"measure": True})]
+
+
+def test_every_arm_that_a_plan_may_name_is_there() -> None:
+    assert set(ARMS) == set(ARM_NAMES)
+
+
+@pytest.mark.parametrize("arm, fields", CASES, ids=[f"{a}{'-' + '-'.join(f) if f else ''}" for a, f in CASES])
+def test_resumed_run_equals_uninterrupted(arm: str, fields: dict, tmp_path: Path) -> None:
+    twin, broken = (in_process.planned(tmp_path / which, arm, refresh=2, **fields) for which in ("twin", "broken"))
+    assert in_process.attempt(twin) is not None
+    assert in_process.attempt(broken, stop_after=3) is None  # between two refreshes
+    assert in_process.attempt(broken) is not None
+    assert broken.attempts() == [1, 2] and len(broken.metrics()) == 6
+    real_run.assert_equal_runs(broken, twin)
