@@ -127,7 +127,8 @@ def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
     state.adapter.load_state(load_file(folder / "adapter.safetensors"))
     _load_optimizer(state, load_file(folder / "optimizer.safetensors"))
     with contextlib.suppress(FileNotFoundError):
-        state.arm = load_file(folder / "arm.safetensors")
+        device = next(iter(state.adapter.parameters.values())).device  # where the arm's hooks meet it with gradients
+        state.arm = load_file(folder / "arm.safetensors", device=str(device))
     state.step = int(summary["step"])
 
 
