@@ -52,7 +52,7 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
         train=_tasks(fitting_train, config),
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,
-        pairs=functools.partial(_pairs, run, config),
+        pairs=functools.cache(functools.partial(_pairs, run, config)),  # some arms ask in every step
         teacher=_teachers(run, config) if config.mix else None,
     )
 
