@@ -38,27 +38,32 @@ def _captured(model: Any, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
             handle.remove()
 
 
+def run(model: Any, batch: TokenBatch) -> None:
+    """A forward of whole sequences, prompt and completion in one row, for hooks to look at."""
+    ids = torch.cat([batch.prompt_ids[batch.group], batch.completion_ids], 1)
+    mask = torch.cat([batch.prompt_mask[batch.group], batch.completion_mask], 1)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    model.model(input_ids=ids, attention_mask=mask.long(), position_ids=positions, use_cache=False)
+
+
+def completion_weights(batch: TokenBatch) -> Tensor:
+    """(N, Lc) that make a sum over completion tokens their mean."""
+    weights = batch.completion_mask.float()
+    return weights / weights.sum(1, keepdim=True)
+
+
 def pooled_states(model: Any, batch: TokenBatch, layers: Sequence[int], token: str) -> Tensor:
     """(N, layers, H) in float32, differentiable.
 
     token: rollout_last, the completion's last token (its end token, where it ended); response_mean, the mean over
     completion tokens; prompt_last, the same for all completions of a prompt.
     """
-    ids = torch.cat([batch.prompt_ids[batch.group], batch.completion_ids], 1)
-    mask = torch.cat([batch.prompt_mask[batch.group], batch.completion_mask], 1)
     width = batch.prompt_ids.shape[1]
     with _captured(model, layers) as outputs:
-        model.model(
-            input_ids=ids,
-            attention_mask=mask.long(),
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            use_cache=False,
-        )
+        run(model, batch)
     states = torch.stack([outputs[i].float() for i in layers], 1)  # (N, layers, T, H)
     if token == "response_mean":
-        weights = batch.completion_mask.float()
-        weights = weights / weights.sum(1, keepdim=True)
-        return torch.einsum("nlth,nt->nlh", states[:, :, width:], weights)
+        return torch.einsum("nlth,nt->nlh", states[:, :, width:], completion_weights(batch))
     last = torch.full_like(batch.group, width - 1)
     if token == "rollout_last":
         last = last + batch.completion_mask.sum(1)
