@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core import grift, oracles, rebound
+from core import grift, oracles, rebound, tdga
 from core.arm import Arm, Step
 from core.direction_arms import (
     CLEAN,
@@ -44,6 +44,7 @@ ARMS: dict[str, Arm] = {
     "erase": ERASE,
     "erase_update": acting(HACK, "gradient", measure_gradient, erase_update),
     "route": replace(acting(HACK, "gradient", route_gradient, measure_update), deploys_ablated=True),
+    "tdga": tdga.TDGA,
     "rebound_add": rebound.penalising(rebound.additive),
     "rebound_mul": rebound.penalising(rebound.multiplicative),
     "rebound_gen": rebound.suppressing(),
