@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core import grift, oracles, rebound, tdga
+from core import block_arms, grift, oracles, rebound, tdga
 from core.arm import Arm, Step
 from core.direction_arms import (
     CLEAN,
@@ -44,6 +44,10 @@ ARMS: dict[str, Arm] = {
     "erase": ERASE,
     "erase_update": acting(HACK, "gradient", measure_gradient, erase_update),
     "route": replace(acting(HACK, "gradient", route_gradient, measure_update), deploys_ablated=True),
+    "absorb": block_arms.ABSORB,
+    "route_act": block_arms.ROUTE_ACT,
+    "sgtm": block_arms.SGTM,
+    "gradient_routing": block_arms.GRADIENT_ROUTING,
     "tdga": tdga.TDGA,
     "rebound_add": rebound.penalising(rebound.additive),
     "rebound_mul": rebound.penalising(rebound.multiplicative),

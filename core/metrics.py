@@ -32,6 +32,7 @@ BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of r
 OPTIONAL = (
     *("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap"),
     *("dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "keep", "absorb", "rout"),
+    *("nll_hack", "nll_clean", "lab_share"),
 )
 LOGGED = (
     "step",

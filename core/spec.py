@@ -75,6 +75,7 @@ class TrainConfig:
     tdga_k: int = 5
     tdga_warmup: int = 20  # supervised steps on correct solutions
     labelled: int = 4  # authored pairs a step in sgtm and gradient_routing
+    labelled_weight: float = 1.0  # of their sides' mean NLL, beside a policy loss of weight 1
     route_tail: float = 0.1  # route_act: quantiles of the score below which rollouts are kept, above which routed
     route_half_life: float = 96.0  # rollouts after which an old score weighs half
     route_buffer: int = 8192  # scores
@@ -163,6 +164,7 @@ _AT_LEAST_ONE = (
 _MAY_BE_ZERO = (
     *("reward_compiles", "reward_solves", "reward_variety", "kl", "warmup", "weight_decay"),
     *("disk_floor_gb", "stall_s", "stall_steps", "refresh", "m", "overshoot", "alpha", "tau_axis", "layers_from"),
+    "labelled_weight",
 )
 _ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip", "route_half_life", "layers_to")
 _SHARES = ("mix", "drop_bottom")  # in [0, 1)
