@@ -230,7 +230,7 @@ def choose(step: Step, rewards: Tensor, direction: Callable[[Step], ByModule]) -
     low, high = (weighted_quantile(buffer, weights, q) for q in (c.route_tail, 1 - c.route_tail))
     choice = choices(scores, low, high)
     step.state |= {SCORES: buffer, CHOICE: choice}
-    for column, value in (("keep", KEPT), ("absorb", ABSORBED), ("rout", ROUTED)):
+    for column, value in (("keep", KEPT), ("resid", ABSORBED), ("rout", ROUTED)):
         step.row[column] = float((choice == value).float().mean())
     return torch.ones_like(rewards, dtype=torch.bool)
 

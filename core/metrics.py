@@ -31,7 +31,7 @@ BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of r
 # Columns that an arm or teacher rollouts fill; null where they do not apply, named so that readers can rely on them.
 OPTIONAL = (
     *("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap"),
-    *("dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "keep", "absorb", "rout"),
+    *("dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "grift_acc", "keep", "resid", "rout"),
     *("nll_hack", "nll_clean", "lab_share"),
 )
 LOGGED = (

@@ -1,9 +1,10 @@
 """Does a direction steer? Push the model along it at inference: does it write more exploits (science.md 4.1)?
 
 Activation space: strength * (norm of a completion's mean state) * v is added after each layer of the band while
-sampling and scoring. Gradient space: the parameters move by strength * (unit hack-ward step). Two measures on held-out pairs'
-prompts: the share of completions with an exploit, and the margin, mean log p per token of the hack side minus the clean
-side. A random direction of the same length is pushed along too: what it does as well, the direction has not shown.
+sampling and scoring. Gradient space: the parameters move by strength * (unit hack-ward step). Two measures on held-out
+pairs' prompts: the share of completions with an exploit, and the margin, mean log p per token of the hack side minus
+that of the clean side. A random direction of the same length is pushed along too: what it does as well, the direction
+has not shown.
 
 `python -m core.steering MODEL --pairs nano|authored --out FILE`.
 """
