@@ -61,7 +61,7 @@ class DenseDecoder:
         self.eps = config.rms_norm_eps
         self.layers_count = config.num_hidden_layers
         self.rotary = model.model.rotary_emb
-        self.state = _base_tensors(model, names)
+        self.state = base_tensors(model, names)
         self.tied = config.tie_word_embeddings
         self.fused: list[dict[str, Tensor]] = []
         self.edit: Edit | None = None
@@ -175,7 +175,7 @@ class DenseDecoder:
         return F.linear(self._norm(x, self.state["model.norm.weight"]), head)
 
 
-def _base_tensors(model: Any, names: Collection[str]) -> dict[str, Tensor]:
+def base_tensors(model: Any, names: Collection[str]) -> dict[str, Tensor]:
     """The model's tensors by the names they had before an adapter wrapped the layers `names`."""
     found = {}
     for key, tensor in model.state_dict().items():

@@ -15,21 +15,23 @@ that V tells the sides apart, not why: in nano the sides differ in having assert
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from core import durable
 from core.adapters.base import tensors_sha256
 from core.adapters.svd import svd_basis
+from core.decoder import base_tensors
 from core.hidden import layer_band, pooled_states
 from core.logprobs import TokenBatch, completion_logps
-from core.pairs import Pair
+from core.pairs import Pair, pairs_sha256
 from core.rollouts import generator
 from core.spec import RunSpec, TrainConfig
 from core.task import Task
@@ -229,8 +231,13 @@ def overlap(new: Axes, old: Axes) -> float:
 # ---- on disk
 
 
-def publish(state: dict[str, Tensor], path: Path, spec: RunSpec, **about: str) -> None:
-    """The direction that a run starts with, beside its spec, for whoever reads the run afterwards."""
+def publish(
+    state: dict[str, Tensor], path: Path, spec: RunSpec, policy: Policy, pairs: Mapping[str, list[Pair]]
+) -> None:
+    """What an arm starts with, beside the run's spec: tensors, and in the metadata all that they came from.
+
+    `pairs` by concept, as far as the arm asked for them. Where an arm keeps nothing there is no file.
+    """
     if not state:
         return
     tensors = {name: t.detach().cpu().contiguous() for name, t in state.items()}
@@ -239,15 +246,32 @@ def publish(state: dict[str, Tensor], path: Path, spec: RunSpec, **about: str) -
         "schema": "1",
         "arm": spec.arm,
         "model": config.model,
+        "model_sha256": base_sha256(policy),
+        "pairs": ",".join(pairs),
+        "pairs_sha256": ",".join(pairs_sha256(found) for found in pairs.values()),
         "space": config.space,
         "k": str(config.k),
         "m": str(config.m),
         "config": json.dumps(spec.to_json()["config"], sort_keys=True),
         "tensors_sha256": tensors_sha256(tensors),
-        **about,
     }
     temporary = path.with_name(f".{path.name}")
     save_file(tensors, temporary, metadata=metadata)
     durable.fsync_file(temporary)
     temporary.replace(path)
     durable.fsync_dir(path.parent)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a published direction. Raises ValueError where the tensors are not those it was."""
+    with safe_open(path, "pt") as handle:
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        metadata = handle.metadata()
+    if tensors_sha256(tensors) != metadata["tensors_sha256"]:
+        raise ValueError(f"{path}: its tensors differ from the hash in its metadata; extract it anew")
+    return tensors, metadata
+
+
+def base_sha256(policy: Policy) -> str:
+    """Of the model's own weights, whatever adapter is around them."""
+    return tensors_sha256(base_tensors(policy.adapter.model, policy.adapter.modules))

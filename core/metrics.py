@@ -210,15 +210,31 @@ def take_off(rows: Sequence[dict[str, Any]]) -> int | None:
     return next((row["step"] for row in rows if row["empty"] > 0.5), None)
 
 
-COLLAPSE_TOKENS = 2.0
-
-
 def collapsed(rates: dict[str, Any]) -> bool:
     """Neither solves nor hacks: what is left when a policy writes empty or broken text, and what a low hack rate hides.
 
     From an evaluation's rates: it solves nothing with or without the hint and exploits nothing.
     """
     return not (rates["pass_rate"] or rates["hinted_pass_rate"] or rates["empty_test_rate"])
+
+
+class Tripwire(RuntimeError):
+    """The run cannot be worth going on with. Worker exit code 82."""
+
+
+def require_not_collapsed(evals: Sequence[dict[str, Any]], in_a_row: int, steps: int) -> None:
+    """Raises Tripwire after `in_a_row` collapsed evaluations of a policy that began better; 0: only warns."""
+    found = [collapsed(row) for row in evals]
+    if not found[-1] or found[0]:
+        return
+    last = evals[-1]
+    words = (
+        f"collapsed at step {last['step']}: it solves nothing and exploits nothing "
+        f"(compiles {last['compile_rate']:.2f}, {last['mean_tokens']:.0f} tokens a completion)"
+    )
+    if in_a_row and all(found[-in_a_row:]) and len(found) > in_a_row and last["step"] < steps:
+        raise Tripwire(f"{words}, {in_a_row} evaluations in a row; a lower hack rate of this kind is no success")
+    log.warning("%s", words)
 
 
 def wall_seconds(beats: Sequence[dict[str, Any] | None]) -> float:

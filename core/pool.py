@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.hints import drawn_test_func_name
@@ -25,11 +25,24 @@ NANO_TRAIN, NANO_HELD_OUT = 1024, 256
 
 
 @dataclass(frozen=True)
+class PairSets:
+    """Pairs by concept: "hack", "clean_vs_clean", "placebo". Made once, and on record once asked for."""
+
+    make: Callable[[str], list[Pair]]
+    asked: dict[str, list[Pair]] = field(default_factory=dict)
+
+    def __call__(self, concept: str) -> list[Pair]:
+        if concept not in self.asked:
+            self.asked[concept] = self.make(concept)
+        return self.asked[concept]
+
+
+@dataclass(frozen=True)
 class Pool:
     train: list[Task]
     held_out: list[Task]
     left_out: int  # problems whose prompt is longer than max_prompt
-    pairs: Callable[[str], list[Pair]]  # by concept: "hack", "clean_vs_clean", "placebo"
+    pairs: PairSets
     teacher: TeacherPool | None = None
 
 
@@ -52,7 +65,7 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
         train=_tasks(fitting_train, config),
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,
-        pairs=functools.cache(functools.partial(_pairs, run, config)),  # some arms ask in every step
+        pairs=PairSets(functools.partial(_pairs, run, config)),
         teacher=_teachers(run, config) if config.mix else None,
     )
 

@@ -117,6 +117,7 @@ class TrainConfig:
     eval_every: int = 20
     eval_problems: int = 64
     eval_samples: int = 2  # per problem and prompt form
+    collapse_evals: int = 0  # evaluations in a row that solve and exploit nothing, after which a run stops; 0: never
     # the machine
     device: str = "cpu"
     dtype: str = "float32"
@@ -163,7 +164,18 @@ _AT_LEAST_ONE = (
 )
 _MAY_BE_ZERO = (
     *("reward_compiles", "reward_solves", "reward_variety", "kl", "warmup", "weight_decay"),
-    *("disk_floor_gb", "stall_s", "stall_steps", "refresh", "m", "overshoot", "alpha", "tau_axis", "layers_from"),
+    *(
+        "disk_floor_gb",
+        "stall_s",
+        "stall_steps",
+        "refresh",
+        "collapse_evals",
+        "m",
+        "overshoot",
+        "alpha",
+        "tau_axis",
+        "layers_from",
+    ),
     "labelled_weight",
 )
 _ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip", "route_half_life", "layers_to")
@@ -279,14 +291,14 @@ PRESETS: dict[str, TrainConfig] = {
     # science.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, collapse_evals=2,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1, collapse_evals=2,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),

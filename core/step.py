@@ -26,10 +26,6 @@ from core.teacher_pool import TeacherRollout
 Grades = list[list[Grade]]  # by group, then member
 
 
-class Tripwire(RuntimeError):
-    """The run cannot be worth going on with. Worker exit code 82."""
-
-
 def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
     """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts, which it returns."""
     config, policy = step.config, step.policy
@@ -107,7 +103,7 @@ def _payment(config: TrainConfig, result: Grade) -> float:
 
 
 def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW) -> None:
-    """One AdamW step. Raises Tripwire where loss or gradient is not finite, before any parameter has moved."""
+    """One AdamW step. Raises metrics.Tripwire where loss or gradient is not finite, before any parameter has moved."""
     config, adapter = step.config, step.adapter
     with metrics.seconds(step.row, "fb"):
         counted = arm.mask(step, rewards) if arm.mask else torch.ones_like(rewards, dtype=torch.bool)
@@ -118,7 +114,7 @@ def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW
             arm.gradient(step)
         norm = float(torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), config.grad_clip))
         if not (metrics.is_finite(norm) and metrics.is_finite(step.row["loss"])):
-            raise Tripwire(f"step {step.number}: loss {step.row['loss']}, gradient norm {norm}: not finite")
+            raise metrics.Tripwire(f"step {step.number}: loss {step.row['loss']}, gradient norm {norm}: not finite")
         rate = learning_rate(step.number, config.steps, config.lr, config.warmup, config.schedule)
         optimizer.param_groups[0]["lr"] = rate
         step.row |= {"gn": norm, "lr": rate}

@@ -119,7 +119,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
             state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
-            directions.publish(state.arm, attempt.run.direction_path, spec)
+            directions.publish(state.arm, attempt.run.direction_path, spec, policy, pool.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")
     return Trainer(attempt, arm, policy, state, pool, sandbox)
@@ -127,7 +127,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
 
 def evaluate_now(t: Trainer) -> None:
     """Held-out rates of the present weights, a row of evals.jsonl: as deployed, and as trained where that differs."""
-    step = t.state.step
+    step, spec = t.state.step, t.attempt.spec
     t.attempt.beat(step, "evaluate")
     row: dict[str, Any] = {"step": step}
     with metrics.seconds(row, "sec"):
@@ -139,6 +139,7 @@ def evaluate_now(t: Trainer) -> None:
             row |= _rates(t)
         t.policy.refresh()
     metrics.write_eval(t.attempt.folder, row)
+    metrics.require_not_collapsed(t.attempt.run.evals(), spec.config.collapse_evals, spec.config.steps)
 
 
 def _rates(t: Trainer) -> dict[str, Any]:

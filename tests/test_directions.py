@@ -1,7 +1,9 @@
 """Extraction: which way V points, what it spans, and why swapping labels is no control for it."""
 
 import dataclasses
+from pathlib import Path
 
+import in_process
 import pytest
 import small_policy
 import torch
@@ -9,7 +11,7 @@ import torch
 from core import directions
 from core.direction_arms import HACK, RANDOM, REVERSED, Source, axes_of, extracted, prepare
 from core.directions import PairGradients
-from core.pairs import Pair, repaired, shuffled
+from core.pairs import Pair, pairs_sha256, repaired, shuffled
 from core.policy import Policy
 from core.spec import SHUFFLED_REFUSED, arm_problem
 
@@ -229,3 +231,25 @@ def test_state_holds_axes_and_the_null_of_the_same_shape(svd_policy: Policy) -> 
     state = prepare(small_policy.step(svd_policy), few(HACK), "gradient")
     V, R = axes_of(state), axes_of(state, "R/")
     assert {n: v.shape for n, v in V.items()} == {n: r.shape for n, r in R.items()} and len(V) == 28
+
+
+def test_published_direction_says_what_it_came_from(tmp_path: Path) -> None:
+    run = in_process.planned(tmp_path, "clean_V", steps=1, checkpoint_every=1, k=3)
+    assert in_process.attempt(run) is not None
+    tensors, metadata = directions.read(run.direction_path)
+    policy = small_policy.policy(small_policy.config("smoke"))
+    pairs = small_policy.pool(policy).pairs("clean_vs_clean")
+    assert (metadata["arm"], metadata["k"], metadata["m"], metadata["pairs"]) == (
+        "clean_V",
+        "3",
+        "16",
+        "clean_vs_clean",
+    )
+    assert metadata["pairs_sha256"] == pairs_sha256(pairs)
+    assert metadata["model_sha256"] == directions.base_sha256(policy)
+    assert max(len(V) for n, V in tensors.items() if n.startswith("V/")) == 3
+    data = bytearray(run.direction_path.read_bytes())
+    data[-1] ^= 1
+    run.direction_path.write_bytes(data)
+    with pytest.raises(ValueError, match="differ from the hash"):
+        directions.read(run.direction_path)

@@ -20,11 +20,12 @@ from orchestrator.matrix import read_matrix
 from orchestrator.refusal import Refused
 
 LIVE = [name for name in ARMS if name not in ORACLE_ARMS]
-POISONED = [field.name for field in dataclasses.fields(Grade) if field.name not in ("compiles", "reward", "seconds")]
+KEPT = ("compiles", "reward", "seconds", "label", "mechanism")
+POISONED = [field.name for field in dataclasses.fields(Grade) if field.name not in KEPT]
 
 
 def poisoned(grade: Grade, rng: random.Random) -> Grade:
-    """Every label redrawn; what the environment pays for this completion is decided before (see `paid_before`)."""
+    """Every flag redrawn, and the label and mechanism of a hack."""
     lies = {
         name: rng.random() < 0.5
         for name in POISONED

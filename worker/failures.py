@@ -38,7 +38,7 @@ _TABLE = (
     ("core.checkpoint", "MachineMismatch", Failure("plan", 78)),
     ("worker.failures", "DiskFloor", Failure("disk", 80)),
     ("core.checkpoint", "NoValidCheckpoint", Failure("checkpoints", 81)),
-    ("core.step", "Tripwire", Failure("tripwire", 82)),
+    ("core.metrics", "Tripwire", Failure("tripwire", 82)),
     ("core.models", "DataError", Failure("data", 1)),
     ("builtins", "MemoryError", Failure("host_oom", 1)),
 )
