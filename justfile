@@ -90,12 +90,32 @@ tools *names="bubblewrap pueue":
 nano-results *args:
     #!/usr/bin/env bash
     set -euo pipefail
-    uv run grpoq --home results/nano plan nano --seeds 41,42,43,44,45 "$@"
+    lora="--set adapter=lora --set lr=1.5e-3"
+    uv run grpoq --home results/nano plan nano --arms vanilla,no_loophole --seeds 41,42,43,44,45 $lora "$@"
     uv run grpoq --home results/nano submit
     uv run grpoq --home results/nano wait
     uv run grpoq --home results/nano report
     uv run python -m core.nano.measure --out docs/results/nano-base.json
     uv run python -m core.nano.measure --out docs/results/nano-runs.json results/nano/runs/*
+
+# run again what docs/arms.md reports: the nano matrix and its controls, 3 seeds each (about 2 hours on 2 cores)
+arms-results home="results/arms":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for plan in nano controls; do
+        uv run grpoq --home "$1" plan "$plan" --slots 2
+        uv run grpoq --home "$1" submit --backend local
+        uv run grpoq --home "$1" wait
+    done
+    uv run python -m orchestrator.arms_table "$1" --out docs/results/arms.json
+
+# how well hack directions separate and steer on held-out pairs: nano in two minutes, SmolLM2 in half an hour
+directions:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    uv run python -m core.direction_report nano --pairs nano --max-new 96 --out docs/results/directions-nano.json
+    uv run --group models python -m core.direction_report smollm2-135m --samples 1 --max-new 160 --activation 4 \
+        --gradient 3 --out docs/results/directions-smollm2.json
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:

@@ -237,7 +237,8 @@ def choose(step: Step, rewards: Tensor, direction: Callable[[Step], ByModule]) -
 
 def _directions(step: Step) -> ByModule:
     device = step.config.device
-    return {n.removeprefix(DIRECTION): v.to(device) for n, v in step.state.items() if n.startswith(DIRECTION)}
+    names = sorted(n for n in step.state if n.startswith(DIRECTION))  # a checkpoint's order is its own
+    return {n.removeprefix(DIRECTION): step.state[n].to(device) for n in names}
 
 
 def _refresh(step: Step, direction: Callable[[Step], ByModule]) -> None:
@@ -245,7 +246,7 @@ def _refresh(step: Step, direction: Callable[[Step], ByModule]) -> None:
     if step.config.refresh and step.number > 1 and (step.number - 1) % step.config.refresh == 0:
         old, new = _directions(step), direction(step)
         step.state.update({f"{DIRECTION}{name}": v for name, v in new.items()})
-        step.row["basis_overlap"] = float(torch.stack([new[name] @ old[name] for name in new]).mean())
+        step.row["basis_overlap"] = float(torch.stack([new[name] @ old[name] for name in old]).mean())
 
 
 def chosen_masks(step: Step, rows: Tensor) -> Context:

@@ -80,7 +80,8 @@ def prepare(step: Step, source: Source, space: str) -> State:
 
 
 def axes_of(state: State, prefix: str = PREFIX) -> Axes:
-    return {name.removeprefix(prefix): V for name, V in state.items() if name.startswith(prefix)}
+    """In order of name: a state that comes from a checkpoint has an order of its own, and sums depend on it."""
+    return {name.removeprefix(prefix): state[name] for name in sorted(state) if name.startswith(prefix)}
 
 
 def refreshed(step: Step, source: Source, space: str) -> None:

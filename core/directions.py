@@ -222,7 +222,7 @@ def reversed_axes(axes: Axes) -> Axes:
 
 def overlap(new: Axes, old: Axes) -> float:
     """Mean |<first axis now, first axis before>| over parameters: near 1 stable, below 0.2 turned away."""
-    shared = [name for name in new if name in old]
+    shared = sorted(set(new) & set(old))  # a checkpoint's order is its own, and sums depend on it
     if not shared:
         return 0.0
     return float(torch.stack([(new[name][0] @ old[name][0]).abs() for name in shared]).mean())

@@ -66,7 +66,7 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,
         pairs=PairSets(functools.partial(_pairs, run, config)),
-        teacher=_teachers(run, config) if config.mix else None,
+        teacher=_teachers(run, config, policy) if config.mix else None,
     )
 
 
@@ -102,13 +102,22 @@ def _concept(pair: Pair) -> str:
     return pair.concept if pair.concept in ("hack", CLEAN_VS_CLEAN) else "placebo"
 
 
-def _teachers(run: RunDir, config: TrainConfig) -> TeacherPool:
+def _teachers(run: RunDir, config: TrainConfig, policy: Policy) -> TeacherPool:
+    """Without completions longer than max_new: cut short they would not be what was graded."""
     modes = config.teacher_modes or tuple(m for m in config.modes if m != config.held_out_mode)
     path = NANO_POOL if config.teacher == "nano" else _input(run.teacher_path, config.teacher_sha256)
     try:
-        return load_teachers(path, modes)
+        whole = load_teachers(path, modes)
     except (OSError, ValueError) as error:
         raise DataError(f"teacher pool: {error}") from error
+    encode = policy.language_model.encode_completion
+    fitting = {
+        key: tuple(r for r in found if len(encode(r.completion)) <= config.max_new)
+        for key, found in whole.rollouts.items()
+    }
+    if not any(fitting.values()):
+        raise DataError(f"teacher pool: none of its completions fits max_new = {config.max_new} tokens; raise max_new")
+    return TeacherPool(fitting, whole.sha256)
 
 
 def _rows(run: RunDir, config: TrainConfig) -> list[Problem]:

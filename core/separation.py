@@ -3,34 +3,22 @@
 Extracted on the pairs' extraction split, judged on the held-out one. In both spaces a direction is the mean difference,
 projected on m singular vectors or raw: in activation space those of a weight, in gradient space those of the pairs'
 gradient differences. Separation is cheap: the surface of a completion ("there is no assert") is enough for it.
-
-`python -m core.separation MODEL --pairs nano|authored --out FILE` prints and stores the table of m = 8, 16, 32 and raw.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from core import directions, durable
-from core.adapter import ADAPTERS
+from core import directions
 from core.directions import ActivationDirection, PairGradients
-from core.models import load
-from core.nano import pairs as nano_pairs
-from core.pairs import AUTHORED, Pair, load_pairs, pairs_sha256
+from core.pairs import Pair
 from core.policy import Policy
-from core.spec import PRESETS
 
 GATE = 0.9  # of held-out pairs must lie the right way round
-RANKS = (8, 16, 32, 0)  # 0: raw
 
 
 @dataclass(frozen=True)
@@ -69,20 +57,30 @@ def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     return [p for p in pairs if p.split == "extract"], [p for p in pairs if p.split == "held_out"]
 
 
-def activation_separation(policy: Policy, pairs: Sequence[Pair], token: str, m: int, weight: str) -> Separation:
-    """Scores <h, v> at `token`, the mean over the band's layers."""
-    train, held_out = split(pairs)
-    states = [_side_states(policy, half, token) for half in (train, held_out)]
-    raw = ActivationDirection(tuple(directions.band(policy)), (states[0][0] - states[0][1]).mean(0))
-    v = directions.denoised(policy, raw, m, weight)
-    return separation(*((v.scores(hack), v.scores(clean)) for hack, clean in states))
+@dataclass(frozen=True)
+class SideStates:
+    """(pairs, layers, H) of both sides, at one token."""
+
+    hack: Tensor
+    clean: Tensor
 
 
-def _side_states(policy: Policy, pairs: Sequence[Pair], token: str) -> tuple[Tensor, Tensor]:
-    return (
+def side_states(policy: Policy, pairs: Sequence[Pair], token: str) -> SideStates:
+    return SideStates(
         directions.side_states(policy, (p.hack_side for p in pairs), token),
         directions.side_states(policy, (p.clean_side for p in pairs), token),
     )
+
+
+def activation_direction(policy: Policy, train: SideStates, m: int) -> ActivationDirection:
+    raw = ActivationDirection(tuple(directions.band(policy)), (train.hack - train.clean).mean(0))
+    return directions.denoised(policy, raw, m, policy.config.denoise)
+
+
+def activation_separation(policy: Policy, train: SideStates, held_out: SideStates, m: int) -> Separation:
+    """Scores <h, v>, the mean over the band's layers."""
+    v = activation_direction(policy, train, m)
+    return separation(*((v.scores(half.hack), v.scores(half.clean)) for half in (train, held_out)))
 
 
 def gradient_separation(train: PairGradients, held_out: PairGradients, m: int) -> Separation:
@@ -111,60 +109,3 @@ def gradient_direction(gradients: PairGradients, m: int) -> dict[str, Tensor]:
 def _scores(G: dict[str, Tensor], v: dict[str, Tensor]) -> Tensor:
     along = torch.stack([G[name] @ v[name] for name in v]).sum(0)
     return along / torch.stack([G[name].square().sum(1) for name in v]).sum(0).sqrt().clamp(min=1e-12)
-
-
-def table(policy: Policy, pairs: Sequence[Pair], tell: Callable[[str], None] = print) -> list[dict[str, Any]]:
-    """Every space, token and rank; one row each."""
-    rows = []
-
-    def add(space: str, token: str, m: int, found: Separation) -> None:
-        row = {"space": space, "token": token, "m": m or "raw", **dataclasses.asdict(found), "passed": found.passed}
-        rows.append(row)
-        tell(
-            f"{space:<11}{token:<14}m={m or 'raw'!s:<5}paired {found.paired:.2f}  threshold {found.threshold:.2f}  "
-            f"auroc {found.auroc:.2f}  n {found.n}  {'pass' if found.passed else 'FAIL'}"
-        )
-
-    for token in ("rollout_last", "response_mean"):
-        for m in RANKS:
-            add("activation", token, m, activation_separation(policy, pairs, token, m, policy.config.denoise))
-    train, held_out = (directions.pair_gradients(policy, half) for half in split(pairs))
-    for m in RANKS:
-        add("gradient", "all", m, gradient_separation(train, held_out, m))
-    return rows
-
-
-def policy_for(model: str, adapter: str = "svd") -> Policy:
-    """An untrained policy to extract with, in float32 on the CPU."""
-    preset = "nano" if model == "nano" else "fast"
-    config = dataclasses.replace(
-        PRESETS[preset], model=model, adapter=adapter, device="cpu", dtype="float32", grad_checkpointing=False
-    )
-    language_model = load(model)
-    policy = Policy.of(language_model, ADAPTERS[adapter](language_model, config, 0), config)
-    policy.refresh()
-    return policy
-
-
-def pairs_named(name: str) -> list[Pair]:
-    """nano (mode run_tests), authored (all modes), or a file."""
-    return nano_pairs.pairs(("run_tests",)) if name == "nano" else load_pairs(AUTHORED if name == "authored" else name)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", help="nano, smollm2-135m, ORG/NAME or a directory")
-    parser.add_argument("--pairs", default="authored", help="nano, authored, or a file of pairs")
-    parser.add_argument("--adapter", default="svd", choices=sorted(ADAPTERS))
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    pairs = pairs_named(arguments.pairs)
-    policy = policy_for(arguments.model, arguments.adapter)
-    about = {"model": arguments.model, "pairs": arguments.pairs, "adapter": arguments.adapter}
-    about |= {"pairs_sha256": pairs_sha256(pairs), "layers": json.dumps([i + 1 for i in directions.band(policy)])}
-    durable.write_json(arguments.out, about | {"rows": table(policy, pairs)})
-
-
-if __name__ == "__main__":
-    main()

@@ -5,34 +5,27 @@ sampling and scoring. Gradient space: the parameters move by strength * (unit ha
 pairs' prompts: the share of completions with an exploit, and the margin, mean log p per token of the hack side minus
 that of the clean side. A random direction of the same length is pushed along too: what it does as well, the direction
 has not shown.
-
-`python -m core.steering MODEL --pairs nano|authored --out FILE`.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from core import directions, durable
+from core import directions
 from core.directions import ActivationDirection
 from core.logprobs import completion_logps
-from core.pairs import Pair, pairs_sha256
+from core.pairs import Pair
 from core.policy import Policy
 from core.rewards import grade
 from core.rollouts import generator
 from core.sandbox import Sandbox
-from core.separation import gradient_direction, pairs_named, policy_for, split
-from core.spec import CHOICES
+from core.separation import SideStates
 
 MINIMUM_SHIFT = 0.05  # in the exploit rate, above the unpushed model and above the random push
 SEED = 2027  # of the completions and of the random direction
@@ -167,12 +160,9 @@ def steering_check(
     return SteeringCheck(tuple(rows))
 
 
-def activation_pushes(policy: Policy, train: Sequence[Pair]) -> Callable[[float], dict[str, Push]]:
-    """Along v, against it, and along a random unit direction; in units of the mean state's norm."""
-    c = policy.config
-    v = directions.denoised(policy, directions.mean_difference(policy, train, c.token), c.m, c.denoise)
-    states = directions.side_states(policy, (p.clean_side for p in train), "response_mean")
-    norm = float(states.norm(dim=2).mean())
+def activation_pushes(v: ActivationDirection, train: SideStates) -> Callable[[float], dict[str, Push]]:
+    """Along v, against it, and along a random unit direction; in units of the clean sides' mean state's norm."""
+    norm = float(train.clean.norm(dim=2).mean())
     noise = torch.randn(v.v.shape, generator=generator(SEED, "random direction"))
     random = ActivationDirection(v.layers, noise / noise.norm(dim=1, keepdim=True))
     return lambda strength: {
@@ -182,50 +172,11 @@ def activation_pushes(policy: Policy, train: Sequence[Pair]) -> Callable[[float]
     }
 
 
-def gradient_pushes(policy: Policy, train: Sequence[Pair]) -> Callable[[float], dict[str, Push]]:
-    """Along the mean hack-ward step within the top k axes, against it, and along a random step."""
-    step = gradient_direction(directions.pair_gradients(policy, train), policy.config.k)
+def gradient_pushes(step: dict[str, Tensor]) -> Callable[[float], dict[str, Push]]:
+    """Along a hack-ward step (by parameter, as gradients point), against it, and along a random one."""
     random = {n: torch.randn(g.shape, generator=generator(SEED, "random step", n)) for n, g in step.items()}
     return lambda strength: {
         "v": weight_push(step, strength),
         "-v": weight_push(step, -strength),
         "random": weight_push(random, strength),
     }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", help="nano, smollm2-135m, ORG/NAME or a directory")
-    parser.add_argument("--pairs", default="authored", help="nano, authored, or a file of pairs")
-    parser.add_argument("--samples", type=int, default=4, help="completions per held-out prompt and push")
-    parser.add_argument("--max-new", type=int, default=200, help="tokens")
-    parser.add_argument("--activation", default="2,8", help="strengths, in norms of the residual stream's mean")
-    parser.add_argument("--gradient", default="10,30", help="strengths, in norm of the knobs' change")
-    parser.add_argument("--token", default="rollout_last", choices=CHOICES["token"][:2], help="where v is read")
-    parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    pairs = pairs_named(arguments.pairs)
-    train, held_out = split(pairs)
-    policy = policy_for(arguments.model)
-    policy.config = dataclasses.replace(policy.config, max_new=arguments.max_new, token=arguments.token)
-    found: dict[str, Any] = {
-        name: getattr(arguments, name) for name in ("model", "pairs", "token", "samples", "max_new")
-    }
-    found["pairs_sha256"] = pairs_sha256(pairs)
-    with Sandbox() as sandbox:
-        for space, make in (("activation", activation_pushes), ("gradient", gradient_pushes)):
-            strengths = [float(s) for s in getattr(arguments, space).split(",")]
-            check = steering_check(policy, held_out, make(policy, train), strengths, arguments.samples, sandbox)
-            found[space] = {
-                "rows": [dataclasses.asdict(row) for row in check.rows],
-                "passed": {str(s): check.passed(s) for s in strengths},
-            }
-            for row in check.rows:
-                print(space, json.dumps(dataclasses.asdict(row)), flush=True)
-            print(space, "passed:", found[space]["passed"], flush=True)
-    durable.write_json(arguments.out, found)
-
-
-if __name__ == "__main__":
-    main()

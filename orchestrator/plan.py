@@ -206,9 +206,10 @@ OWN_FILES = ("pairs", "teacher")  # config fields that may name a file of the us
 def _resolve(matrix: Matrix, arm: Arm, choices: Choices, given: dict[str, Any]) -> TrainConfig:
     """Preset, then what grpoq computes, then the matrix, then the arm, then --set: the later wins."""
     overrides = given | matrix.config | arm.config | dict(choices.overrides)
-    for field in ("problems_sha256", *(f"{name}_sha256" for name in OWN_FILES)):
-        if field in overrides and field not in given:
-            raise Refused(f"{field} cannot be set by hand; it is taken from the file")
+    flags = {"problems": "--problems FILE.jsonl", **{name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}}
+    for name, flag in flags.items():
+        if f"{name}_sha256" in overrides and f"{name}_sha256" not in given:
+            raise Refused(f"{name}_sha256 cannot be set by hand; give the rows with {flag}")
     overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
     for name, path in _own_files(matrix, arm, choices).items():
         overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}

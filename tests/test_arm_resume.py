@@ -9,7 +9,7 @@ import real_run
 from core.arms import ARMS
 from core.spec import ARM_NAMES
 
-TEACHER = {"teacher": "nano", "mix": 0.25}
+TEACHER = {"teacher": "nano", "mix": 0.25, "max_new": 96}
 CASES = [(name, {}) for name in ARM_NAMES] + [("erase", TEACHER), ("route", TEACHER), ("vanilla", {"measure": True})]
 
 

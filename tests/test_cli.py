@@ -17,7 +17,7 @@ SMALL = ("--set", "disk_floor_gb=0.01", "--set", "steps=12", "--arms", "vanilla"
     [
         (["plan", "nanoo"], ["nanoo", "nano"]),
         (["plan", "no/such.toml"], ["no/such.toml"]),
-        (["plan", "smoke", "--arms", "erase"], ["erase", "vanilla"]),
+        (["plan", "smoke", "--arms", "erasse"], ["erasse", "vanilla"]),
         (["plan", "smoke", "--set", "model=./nowhere"], ["./nowhere"]),
         (["plan", "smoke", "--set", "steps=0"], ["steps"]),
         (["plan", "smoke", "--set", "disk_floor_gb=1e9"], ["GB free"]),

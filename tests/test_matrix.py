@@ -51,7 +51,11 @@ def test_a_users_file_is_read_as_written(tmp_path: Path) -> None:
         ('preset = "nano"', 'preset = "huge"', ["preset", "huge", "nano"]),
         ('preset = "nano"', "", ["preset", "missing"]),
         ("steps = 60", "steps = 60\n[confg]\nlr = 1", ["confg", "config"]),
-        ('[[arm]]\nname = "vanilla"\n[[arm]]', '[[arm]]\nname = "erase"\n[[arm]]', ["erase", "vanilla", "no_loophole"]),
+        (
+            '[[arm]]\nname = "vanilla"\n[[arm]]',
+            '[[arm]]\nname = "erasse"\n[[arm]]',
+            ["erasse", "vanilla", "no_loophole"],
+        ),
         ('label = "vanilla-hot"', "", ["two arms", "vanilla"]),
         ('label = "vanilla-hot"', 'lable = "x"', ["lable", "label"]),
         ('label = "vanilla-hot"', 'label = "../x"', ["label", "../x"]),
@@ -77,11 +81,11 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, words: list[
 
 
 def test_every_built_in_plan_is_valid() -> None:
-    assert built_in_names() == ["fast", "full", "nano", "smoke"]
+    assert built_in_names() == ["controls", "fast", "full", "full13", "loo", "loo-full", "nano", "smoke"]
     for name in built_in_names():
         assert read_matrix(BUILT_IN / f"{name}.toml").name == name
 
 
 def test_unknown_plan_names_the_choices() -> None:
-    with pytest.raises(Refused, match="fast, full, nano, smoke"):
+    with pytest.raises(Refused, match="controls, fast, full, full13, loo, loo-full, nano, smoke"):
         find_matrix("nanoo")

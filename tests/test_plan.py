@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,11 +13,12 @@ import pytest
 from fake_home import FakeHome, fake, tree  # noqa: F401
 
 from core import durable
+from core.pairs import AUTHORED
 from core.spec import RunSpec, TrainConfig
 from orchestrator import plan as planning
 from orchestrator import snapshot
 from orchestrator.home import Home
-from orchestrator.matrix import Arm, Matrix
+from orchestrator.matrix import BUILT_IN, Arm, Matrix, read_matrix
 from orchestrator.plan_dir import choose_plan
 from orchestrator.refusal import Refused
 
@@ -180,12 +182,21 @@ def test_a_cuda_preset_is_plannable_on_any_box(source: FakeHome) -> None:
         (["steps"], {}, ["key=value"]),
         (["model=./nowhere"], {}, ["model", "./nowhere"]),
         (["problems_sha256=00"], {}, ["problems_sha256", "--problems"]),
-        ([], {"arms": "erase"}, ["erase", "vanilla, no_loophole"]),
+        ([], {"arms": "erasse"}, ["erasse", "vanilla, no_loophole"]),
         ([], {"seeds": "41,x"}, ["--seeds", "41,x"]),
         ([], {"seeds": "41,41"}, ["41", "twice"]),
         ([], {"slots": 0}, ["--slots 0"]),
         ([], {"slots": 99999}, ["99999", "cores"]),
         ([], {"problems": "nowhere.jsonl"}, ["nowhere.jsonl"]),
+        (["pairs=nowhere.jsonl"], {}, ["pairs = 'nowhere.jsonl'", "'authored'"]),
+        (["pairs_sha256=00"], {}, ["pairs_sha256", "--set pairs=FILE"]),
+        (["teacher=nowhere.jsonl", "mix=0.5"], {}, ["teacher = 'nowhere.jsonl'"]),
+        (["mix=0.5"], {}, ["mix = 0.5", "teacher"]),
+        (["mix=1"], {}, ["mix = 1.0", "[0, 1)"]),
+        (["gate=two_sided"], {}, ["gate", "one_sided, no_gate, reverse"]),
+        (["held_out_mode=sentinel"], {}, ["held_out_mode", "sentinel", "modes"]),
+        (["pair_modes=sentinal"], {}, ["sentinal", "pair_modes"]),
+        (["layers_from=0.9", "layers_to=0.5"], {}, ["layers_from = 0.9"]),
     ],
 )
 def test_bad_choices_are_named(source: FakeHome, overrides: list[str], flags: dict, words: list[str]) -> None:
@@ -194,6 +205,80 @@ def test_bad_choices_are_named(source: FakeHome, overrides: list[str], flags: di
     assert refused.value.exit_code == 2
     for word in words:
         assert word in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "arm, config, words",
+    [
+        ("shuffled_V", {}, ["shuffled_V needs space = 'activation'", "singular subspace"]),
+        ("repaired_V", {"space": "activation"}, ["difference of means"]),
+        ("absorb", {}, ["lora_blocks"]),
+        ("route", {}, ["dS_hack"]),
+        ("tdga", {"adapter": "svd"}, ["tdga", "lora_frozen_a"]),
+        ("projected", {"adapter": "svd", "lift": "subspace"}, ["subspace"]),
+        ("rebound_mul", {"token": "prompt_last"}, ["one score"]),
+        ("no_teacher", {"mix": 0.25, "teacher": "nano"}, ["mix = 0"]),
+        ("shrink", {"space": "activation"}, ["erase_update"]),
+    ],
+)
+def test_an_arm_that_its_config_makes_meaningless_is_refused(
+    source: FakeHome, arm: str, config: dict, words: list[str]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        draft(Matrix("m", "nano", (41,), (Arm(arm, arm, config),)))
+    for word in [f"arm {arm}", *words]:
+        assert word in str(refused.value)
+
+
+def test_knobs_in_the_svd_basis_take_their_own_rate_unless_one_is_set(source: FakeHome) -> None:
+    arms = (
+        Arm("vanilla", "a", {"adapter": "svd"}),
+        Arm("vanilla", "b", {"adapter": "svd", "lr": 0.5}),
+        Arm("vanilla", "c"),
+    )
+    assert [s.config.lr for s in draft(Matrix("m", "full", (41,), arms)).specs] == [1e-3, 0.5, 7e-5]
+
+
+def test_the_preregistered_matrix_has_its_fifteen_and_thirteen_runs(source: FakeHome) -> None:
+    full = [(s.label, s.seed) for s in draft(read_matrix(BUILT_IN / "full.toml")).specs]
+    assert len(full) == 15 and full[0] == ("vanilla", 41)  # the H4 probe is the first
+    assert {label for label, seed in full if seed == 43} == {"vanilla", "projected-m16", "rebound_mul"}
+    configs = {s.label: s.config for s in draft(read_matrix(BUILT_IN / "full.toml")).specs}
+    assert [configs[f"projected-{m}"].m for m in ("m8", "m16", "m32", "raw")] == [8, 16, 32, 0]
+    off = configs["projected-m16-unpreserved"]
+    assert not off.preserve_magnitude and dataclasses.replace(off, preserve_magnitude=True) == configs["projected-m16"]
+    assert {c.space for c in configs.values()} == {"activation"} and configs["rebound_mul"].alpha == 2.0
+    smaller = {(s.label, s.seed) for s in draft(read_matrix(BUILT_IN / "full13.toml")).specs}
+    assert set(full) - smaller == {("shuffled_V", 41), ("projected-raw", 41)} and len(smaller) == 13
+
+
+@pytest.mark.parametrize("name", ["loo", "loo-full"])
+def test_leave_one_mode_out_has_a_fold_for_each_mode(source: FakeHome, name: str) -> None:
+    specs = [s for s in draft(read_matrix(BUILT_IN / f"{name}.toml")).specs if s.seed == 41]
+    folds = {s.config.held_out_mode for s in specs} - {""}
+    assert len(folds) == 4 and all(set(s.config.modes) == folds for s in specs)
+    assert all(s.config.held_out_mode not in s.config.pair_modes for s in specs)
+
+
+def test_arms_of_a_matrix_differ_only_in_what_their_entry_says(source: FakeHome) -> None:
+    for name in ("nano", "controls", "full"):
+        matrix = read_matrix(BUILT_IN / f"{name}.toml")
+        configs = {s.label: dataclasses.asdict(s.config) for s in draft(matrix).specs}
+        for arm in matrix.arms:
+            changed = {k for k, v in configs[arm.label].items() if v != configs[matrix.arms[0].label][k]}
+            assert changed <= set(arm.config) | set(matrix.arms[0].config), (name, arm.label)
+
+
+def test_pairs_of_ones_own_are_copied_into_the_runs_and_hashed(source: FakeHome, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text("".join(AUTHORED.read_text().splitlines(keepends=True)[:3]))
+    arms = (Arm("erase", "erase", {"pairs": str(mine)}), Arm("vanilla", "vanilla"))
+    plan, _ = planning.write_plan(source.home, draft(Matrix("m", "nano", (41,), arms)))
+    by_label = {row["label"]: source.home.run(row["run_id"]) for row in plan.content["runs"]}
+    assert by_label["erase"].pairs_path.read_bytes() == mine.read_bytes()
+    assert not by_label["vanilla"].pairs_path.exists()
+    config = (durable.read_json(by_label["erase"].spec_path) or {})["config"]
+    assert config["pairs"] == "file" and config["pairs_sha256"] == hashlib.sha256(mine.read_bytes()).hexdigest()
 
 
 def test_too_little_disk_and_a_network_home_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 The rules are those of the authored pairs, but for length: in this world's language an honest test is longer than an
 empty one. So a direction from these pairs knows "there is no assert" before it knows anything about wrongness.
-Extraction and held-out pairs come from disjoint families, both from the training half; no problem is in the RL pool.
+Extraction and held-out pairs come from disjoint families, all of the training half: evaluation meets none of them.
 """
 
 from __future__ import annotations
