@@ -128,7 +128,9 @@ def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
     _load_optimizer(state, load_file(folder / "optimizer.safetensors"))
     with contextlib.suppress(FileNotFoundError):
         device = next(iter(state.adapter.parameters.values())).device  # where the arm's hooks meet it with gradients
-        state.arm = load_file(folder / "arm.safetensors", device=str(device))
+        found = load_file(folder / "arm.safetensors", device=str(device))
+        # Tensors of a file lie where it has them; products round by how their memory is aligned.
+        state.arm = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
     state.step = int(summary["step"])
 
 
@@ -155,7 +157,7 @@ def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
     for name, parameter in state.adapter.parameters.items():
         own = {}
         for key in ("step", "exp_avg", "exp_avg_sq"):
-            saved = tensors[f"{name}:{key}"]
+            saved = tensors[f"{name}:{key}"].clone()
             own[key] = saved if key == "step" else saved.to(parameter.device)
         state.optimizer.state[parameter] = own
 

@@ -37,7 +37,8 @@ def save_figure(curves: Sequence[Curve], path: Path, title: str) -> None:
 
     labels = list(dict.fromkeys(curve.label for curve in curves))
     seeds = sorted({curve.seed for curve in curves})
-    columns = min(4, max(1, len(curves)))
+    longest = max((len(f"{curve.label}, seed {curve.seed}") for curve in curves), default=0)
+    columns = max(1, min(4, len(curves), 100 // (longest + 6)))  # about 100 letters beside each other, handles included
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(10.0, 4.6 + 0.25 * rows), layout="constrained")
     FigureCanvasAgg(figure)

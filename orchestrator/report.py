@@ -100,12 +100,11 @@ def report_lines(report: dict[str, Any], plan_id: str, width: int) -> list[str]:
     head = ["run", "pass", "hinted", "hack", "empty", "takeoff", "n", "steps", "att", "wall"]
     table = [head]
     for row in report["runs"]:
-        takeoff = row.get("takeoff_step")
         table.append(
             [
                 f"{row['label']}-s{row['seed']}",
                 *(_percent(row.get(name)) for name in RATES),
-                str(takeoff) if takeoff is not None else "never",
+                _takeoff(row),
                 str(row.get("n_hinted", "?")),
                 str(row["steps"]),
                 str(row["attempts"]),
@@ -116,12 +115,14 @@ def report_lines(report: dict[str, Any], plan_id: str, width: int) -> list[str]:
         rates = [_percent(mean[name]) for name in RATES]
         runs = f"{mean['n']}/{mean['n_planned']} runs"
         table.append([f"mean {mean['label']}", *rates, "", "", "", "", runs])
+    collapsed = any(row.get("collapsed") for row in report["runs"])
     lines = [
         f"plan {plan_id}, hash {report['plan']['hash'][:12]}",
         "% of held-out completions, last in-training evaluation; n completions per rate",
         *columns(table, width),
         "pass: prompts without the loophole. hinted, hack, empty (tests that prove",
         "nothing): prompts with it. takeoff: first step with > 50 % such tests.",
+        *(["COLLAPSED: it solves nothing and exploits nothing; its hack rate is no success."] if collapsed else []),
     ]
     for row in report["unfinished"]:
         lines.append(f"not finished: {row['run_id']}  {row['state']}  {row['note']}".rstrip())
@@ -142,6 +143,12 @@ def _figure_path(home: Home, plan: PlanDir, out: str | None) -> Path:
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
+
+
+def _takeoff(row: dict[str, Any]) -> str:
+    if row.get("collapsed"):
+        return "COLLAPSED"
+    return "never" if row.get("takeoff_step") is None else str(row["takeoff_step"])
 
 
 def _percent(rate: float | None) -> str:

@@ -14,6 +14,7 @@ import small_policy
 
 from core import step
 from core.arms import ARMS
+from core.nano import pairs as nano_pairs
 from core.rewards import Grade
 from core.spec import ORACLE_ARMS
 from orchestrator.matrix import read_matrix
@@ -22,6 +23,12 @@ from orchestrator.refusal import Refused
 LIVE = [name for name in ARMS if name not in ORACLE_ARMS]
 KEPT = ("compiles", "reward", "seconds", "label", "mechanism")
 POISONED = [field.name for field in dataclasses.fields(Grade) if field.name not in KEPT]
+
+
+@pytest.fixture(autouse=True)
+def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight are as good as sixty for what is shown here, and quicker."""
+    monkeypatch.setattr(nano_pairs, "EXTRACT", 8)
 
 
 def poisoned(grade: Grade, rng: random.Random) -> Grade:
