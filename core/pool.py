@@ -103,7 +103,7 @@ def _concept(pair: Pair) -> str:
 
 
 def _teachers(run: RunDir, config: TrainConfig, policy: Policy) -> TeacherPool:
-    """Without completions longer than max_new: cut short they would not be what was graded."""
+    """Without completions longer than max_new: cut short they would not be what was graded. An end token may be cut."""
     modes = config.teacher_modes or tuple(m for m in config.modes if m != config.held_out_mode)
     path = NANO_POOL if config.teacher == "nano" else _input(run.teacher_path, config.teacher_sha256)
     try:
@@ -112,7 +112,7 @@ def _teachers(run: RunDir, config: TrainConfig, policy: Policy) -> TeacherPool:
         raise DataError(f"teacher pool: {error}") from error
     encode = policy.language_model.encode_completion
     fitting = {
-        key: tuple(r for r in found if len(encode(r.completion)) <= config.max_new)
+        key: tuple(r for r in found if len(encode(r.completion)) <= config.max_new + 1)
         for key, found in whole.rollouts.items()
     }
     if not any(fitting.values()):

@@ -36,7 +36,7 @@ def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
     with metrics.seconds(step.row, "gen"), arm.sampling(step) if arm.sampling else contextlib.nullcontext():
         students = _students(step, [config.completions - len(group) for group in teachers])
     step.completions = [
-        own + [policy.language_model.encode_completion(t.completion) for t in group]
+        own + [policy.language_model.encode_completion(t.completion)[: config.max_new] for t in group]
         for own, group in zip(students, teachers, strict=True)
     ]
     sizes = [(len(s), len(t)) for s, t in zip(students, teachers, strict=True)]

@@ -163,7 +163,7 @@ def test_teachers_that_do_not_fit_max_new_are_left_out(tmp_path: Path) -> None:
     lengths = [
         len(policy.language_model.encode_completion(r.completion)) for found in fitting.rollouts.values() for r in found
     ]
-    assert 0 < len(lengths) < sum(map(len, whole.rollouts.values())) and max(lengths) <= 60
+    assert 0 < len(lengths) < sum(map(len, whole.rollouts.values())) and max(lengths) <= 61
     with pytest.raises(DataError, match="fits max_new = 5"):
         load_pool(RunDir(tmp_path), dataclasses.replace(policy.config, max_new=5), policy)
 
