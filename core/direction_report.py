@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,14 @@ RANKS = (8, 16, 32, 0)  # 0: raw
 TOKENS = ("rollout_last", "response_mean")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    separation: bool
+    tokens: tuple[str, ...]  # where activation directions are read
+    samples: int  # completions per held-out prompt and push; 0: no steering
+    strengths: dict[str, list[float]]  # by space
+
+
 def policy_for(model: str, adapter: str, max_new: int) -> Policy:
     """An untrained policy to extract with, in float32 on the CPU."""
     preset = PRESETS["nano" if model == "nano" else "fast"]
@@ -61,26 +70,36 @@ def pairs_named(name: str) -> list[Pair]:
     return nano_pairs.pairs(("run_tests",)) if name == "nano" else load_pairs(AUTHORED if name == "authored" else name)
 
 
-def report(policy: Policy, pairs: list[Pair], strengths: dict[str, list[float]], samples: int) -> dict[str, Any]:
-    """{"separation": rows, "steering": {space: {"rows", "passed"}}}, printed as they come."""
+def _spread(pairs: list[Pair], most: int) -> list[Pair]:
+    """At most so many, evenly from the whole list, which is sorted by mode."""
+    count = min(most, len(pairs))
+    return [pairs[i * len(pairs) // count] for i in range(count)]
+
+
+def report(policy: Policy, pairs: list[Pair], wanted: Wanted) -> dict[str, Any]:
+    """{"separation": rows, "steering": {space: {"rows", "passed"}}}, as far as wanted; printed as they come."""
     train, held_out = split(pairs)
     rows: list[dict[str, Any]] = []
     pushes: dict[str, Callable[[float], dict[str, Any]]] = {}
-    for token in TOKENS:
-        states, unseen = side_states(policy, train, token), side_states(policy, held_out, token)
+    for token in wanted.tokens:
+        states = side_states(policy, train, token)
+        if wanted.separation:
+            unseen = side_states(policy, held_out, token)
+            for m in RANKS:
+                rows.append(_separation_row("activation", token, m, activation_separation(policy, states, unseen, m)))
+        pushes[f"activation {token}"] = activation_pushes(activation_direction(policy, states, policy.config.m), states)
+    gradients = directions.pair_gradients(policy, train)
+    if wanted.separation:
+        unseen_gradients = directions.pair_gradients(policy, held_out)
         for m in RANKS:
-            rows.append(_separation_row("activation", token, m, activation_separation(policy, states, unseen, m)))
-        v = activation_direction(policy, states, policy.config.m)
-        pushes[f"activation {token}"] = activation_pushes(v, states)
-    gradients, unseen_gradients = directions.pair_gradients(policy, train), directions.pair_gradients(policy, held_out)
-    for m in RANKS:
-        rows.append(_separation_row("gradient", "all", m, gradient_separation(gradients, unseen_gradients, m)))
+            rows.append(_separation_row("gradient", "all", m, gradient_separation(gradients, unseen_gradients, m)))
     pushes["gradient"] = gradient_pushes(gradient_direction(gradients, policy.config.k))
     steering = {}
     with Sandbox() as sandbox:
-        for space, make in pushes.items():
-            wanted = strengths[space.partition(" ")[0]]
-            steering[space] = _steering(space, steering_check(policy, held_out, make, wanted, samples, sandbox), wanted)
+        for space, make in pushes.items() if wanted.samples else ():
+            strengths = wanted.strengths[space.partition(" ")[0]]
+            check = steering_check(policy, held_out, make, strengths, wanted.samples, sandbox)
+            steering[space] = _steering(space, check, strengths)
     return {"separation": rows, "steering": steering}
 
 
@@ -96,12 +115,12 @@ def _separation_row(space: str, token: str, m: int, found: Separation) -> dict[s
 def _steering(space: str, check: SteeringCheck, strengths: list[float]) -> dict[str, Any]:
     for row in check.rows:
         print(
-            f"{space:<24}{row.push:<8}{row.strength:>5g}  exploit {row.exploit_rate:.2f}  "
+            f"{space:<26}{row.push:<8}{row.strength:>5g}  exploit {row.exploit_rate:.2f}  "
             f"compiles {row.compile_rate:.2f}  tokens {row.mean_tokens:.0f}  margin {row.margin:+.3f}  n {row.n}",
             flush=True,
         )
     passed = {str(strength): check.passed(strength) for strength in strengths}
-    print(f"{space:<24}passed {passed}", flush=True)
+    print(f"{space:<26}passed {passed}", flush=True)
     return {"rows": [dataclasses.asdict(row) for row in check.rows], "passed": passed}
 
 
@@ -110,19 +129,26 @@ def main() -> None:
     parser.add_argument("model", help="nano, smollm2-135m, ORG/NAME or a directory")
     parser.add_argument("--pairs", default="authored", help="nano, authored, or a file of pairs")
     parser.add_argument("--adapter", default="svd", choices=sorted(ADAPTERS))
-    parser.add_argument("--samples", type=int, default=4, help="completions per held-out prompt and push")
+    parser.add_argument(
+        "--samples", type=int, default=4, help="completions per held-out prompt and push; 0: no steering"
+    )
+    parser.add_argument("--no-separation", action="store_true", help="steering alone")
+    parser.add_argument("--tokens", default=",".join(TOKENS), help="where activation directions are read")
+    parser.add_argument("--most", type=int, default=80, help="pairs of each split, where a model is slow")
     parser.add_argument("--max-new", type=int, default=200, help="tokens")
     parser.add_argument("--activation", default="2,8", help="strengths, in norms of the clean sides' mean state")
     parser.add_argument("--gradient", default="10,30", help="strengths, in norm of the parameters' change")
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
     torch.set_num_threads(1)
-    pairs = pairs_named(a.pairs)
+    everything = pairs_named(a.pairs)
+    pairs = [pair for half in split(everything) for pair in _spread(half, a.most)]
     policy = policy_for(a.model, a.adapter, a.max_new)
-    about = {name: getattr(a, name) for name in ("model", "pairs", "adapter", "samples", "max_new")}
+    about = {name: getattr(a, name) for name in ("model", "pairs", "adapter", "samples", "max_new", "most")}
     about |= {"pairs_sha256": pairs_sha256(pairs), "layers": [i + 1 for i in directions.band(policy)]}
     strengths = {space: [float(s) for s in getattr(a, space).split(",")] for space in ("activation", "gradient")}
-    durable.write_json(a.out, about | report(policy, pairs, strengths, a.samples))
+    wanted = Wanted(not a.no_separation, tuple(a.tokens.split(",")), a.samples, strengths)
+    durable.write_json(a.out, about | report(policy, pairs, wanted))
 
 
 if __name__ == "__main__":
