@@ -114,8 +114,10 @@ directions:
     #!/usr/bin/env bash
     set -euo pipefail
     uv run python -m core.direction_report nano --pairs nano --max-new 96 --out docs/results/directions-nano.json
-    uv run --group models python -m core.direction_report smollm2-135m --samples 1 --max-new 160 --activation 4 \
-        --gradient 3 --out docs/results/directions-smollm2.json
+    smollm2="uv run --group models python -m core.direction_report smollm2-135m"
+    $smollm2 --samples 0 --out docs/results/directions-smollm2.json
+    $smollm2 --no-separation --tokens response_mean --most 12 --samples 1 --max-new 100 --activation 2 --gradient 3 \
+        --out docs/results/steering-smollm2.json
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:

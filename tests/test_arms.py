@@ -3,6 +3,7 @@
 import ast
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small_policy
@@ -281,3 +282,14 @@ def test_removal_is_the_same_function_everywhere(planted: Step) -> None:
     expected = remove(parameter.grad.clone(), V, "one_sided").kept
     direction_arms.erase_gradient(planted)
     assert torch.equal(planted.adapter.parameters[name].grad, expected)  # type: ignore[arg-type]
+
+
+def test_the_worked_example_of_the_docs_works(planted: Step) -> None:
+    text = (CORE.parent / "docs" / "arms.md").read_text()
+    section = text[text.index("## A new arm") :]
+    assert len(section.splitlines()) <= 30
+    code, check = (block.partition("```")[0] for block in section.split("```python\n")[1:])
+    names: dict[str, Any] = vars(direction_arms) | {"Step": Step}
+    exec(code, names)
+    exec(check, names)
+    names["test_dampen_halves_hackward_motion_and_leaves_the_rest"](planted)
