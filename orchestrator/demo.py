@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     arguments = parser.parse_args()
     try:
-        shorter = ["steps=80"] if arguments.preset == "nano" else []
+        shorter = ["steps=80", "adapter=lora", "lr=1.5e-3", "measure=false"] if arguments.preset == "nano" else []
         return demo(Path(arguments.home).absolute(), arguments.preset, [*shorter, *arguments.overrides])
     except Refused as refusal:
         print(f"grpoq: {refusal}", file=sys.stderr)
