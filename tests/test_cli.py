@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 
 import pytest
 from fake_home import FakeHome, fake, tree, until  # noqa: F401
@@ -157,14 +156,3 @@ def test_logs_join_attempts_with_a_seam(fake: FakeHome) -> None:  # noqa: F811
     fake.grpoq("submit")
     out = fake.grpoq("logs", "vanilla", "-f").stdout
     assert f"--- {plan.run_ids[0]}, submission 1" in out and "attempt 1 starts after step 0" in out
-
-
-def test_status_is_quick(fake: FakeHome) -> None:  # noqa: F811
-    """Its own imports cost little beside the interpreter and typer; the best of five, for a busy machine."""
-    fake.planned()
-    best = 9.0
-    for _ in range(5):
-        began = time.perf_counter()
-        fake.grpoq("status")
-        best = min(best, time.perf_counter() - began)
-    assert best < 0.8, f"{best:.2f} s; expect about 0.25"
