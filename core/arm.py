@@ -15,7 +15,7 @@ Hooks get a `Step` and may add to its `row`, which becomes the step's metrics ro
 `step.state` as tensors and nowhere else: that is what resume restores.
 
 Labels (ground truth, detector flags) are not in a `Step`. Only an arm that declares `sees_labels` gets them, and
-core.spec keeps such arms out of preregistered plans.
+orchestrator.matrix takes such an arm only in a plan that says `preregistered = false`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ import torch
 from torch import Tensor
 
 from core.adapters.base import Adapter
+from core.logprobs import TokenBatch
+from core.pairs import Pair
 from core.rewards import Grade
 from core.spec import TrainConfig
 from core.task import Task
@@ -62,6 +64,16 @@ class Step:
     @property
     def adapter(self) -> Adapter:
         return self.policy.adapter
+
+    def extraction_pairs(self, concept: str = "hack") -> list[Pair]:
+        """Those of the concept that directions may be made from; the held-out ones only judge."""
+        return [pair for pair in self.pool.pairs(concept) if pair.split == "extract"]
+
+    def rollouts(self) -> TokenBatch:
+        """All completions of the step, group by group, with their prompts."""
+        flat = [tokens for group in self.completions for tokens in group]
+        places = [i for i, group in enumerate(self.completions) for _ in group]
+        return TokenBatch.pad([self.policy.prompt(task) for task in self.tasks], flat, places, self.config.device)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The arms by name. Each is one record; adding one is one entry here, one name in core.spec and one test."""
+"""The arms by name. Each is one record; adding one is one entry here, one name in core.arm_rules and one test."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core import block_arms, grift, oracles, rebound, tdga
 from core.arm import Arm, Step
+from core.arm_rules import ARM_NAMES
 from core.direction_arms import (
     CLEAN,
     HACK,
@@ -25,7 +26,6 @@ from core.direction_arms import (
     route_gradient,
     shrink_update,
 )
-from core.spec import ARM_NAMES
 from core.task import Task
 
 

@@ -42,12 +42,8 @@ from core.task import Task
 ABSORB = Arm(deploys_ablated=True)
 
 
-def _extraction_pairs(step: Step) -> list[Pair]:
-    return [pair for pair in step.pool.pairs("hack") if pair.split == "extract"]
-
-
 def masked(adapter: Adapter, is_in: Tensor, is_detached: Tensor) -> Context:
-    assert adapter.masked is not None, "core.spec lets these arms have no other adapter than lora_blocks"
+    assert adapter.masked is not None, "core.arm_rules lets these arms have no other adapter than lora_blocks"
     return adapter.masked(is_in, is_detached)
 
 
@@ -58,7 +54,7 @@ Labelled = Callable[[Step, Sequence[tuple[Task, str]]], NllGradient]
 
 def labelled_pairs(step: Step) -> list[Pair]:
     """This step's, drawn anew; all of them where there are fewer."""
-    pairs = _extraction_pairs(step)
+    pairs = step.extraction_pairs()
     return random.Random(f"labelled {step.seed} {step.number}").sample(pairs, min(step.config.labelled, len(pairs)))
 
 
@@ -160,7 +156,7 @@ def _side_means(policy: Policy, sides: Sequence[tuple[Task, str]]) -> ByModule:
 
 def v_act(step: Step) -> ByModule:
     """unit(mean over extraction pairs of hbar_hack - hbar_clean) by module, (r,)."""
-    pairs = _extraction_pairs(step)
+    pairs = step.extraction_pairs()
     hack = _side_means(step.policy, [pair.hack_side for pair in pairs])
     clean = _side_means(step.policy, [pair.clean_side for pair in pairs])
     differences = {name: (hack[name] - clean[name]).mean(0) for name in hack}
@@ -179,11 +175,8 @@ def random_v_act(step: Step) -> ByModule:
 def rollout_scores(step: Step, v: ByModule) -> Tensor:
     """(N,) sum over modules of <hbar, v>, of the step's completions under the present policy."""
     policy, c = step.policy, step.config
-    flat = [tokens for group in step.completions for tokens in group]
-    places = [i for i, group in enumerate(step.completions) for _ in group]
-    batch = TokenBatch.pad([policy.prompt(task) for task in step.tasks], flat, places, c.device)
-    scores = []
-    for rows in torch.arange(len(flat), device=c.device).split(c.micro_batch):
+    batch, scores = step.rollouts(), []
+    for rows in torch.arange(len(batch.group), device=c.device).split(c.micro_batch):
         policy.tick()
         means = kept_means(policy.adapter, batch.take(rows))
         scores.append(torch.stack([means[name] @ v[name] for name in means]).sum(0))

@@ -35,10 +35,6 @@ class Source:
     axes: Callable[[Step, Axes, Sequence[Pair]], Axes] = lambda step, axes, pairs: axes
 
 
-def _of(step: Step, concept: str) -> list[Pair]:
-    return [pair for pair in step.pool.pairs(concept) if pair.split == "extract"]
-
-
 def _random(step: Step, axes: Axes, extracted: Sequence[Pair]) -> Axes:
     counts = {name: len(V) for name, V in axes.items()}
     if step.config.match == "energy":
@@ -46,13 +42,13 @@ def _random(step: Step, axes: Axes, extracted: Sequence[Pair]) -> Axes:
     return directions.random_axes(axes, counts, (step.seed, "random V"))
 
 
-HACK = Source(lambda step: _of(step, "hack"))
-RANDOM = Source(lambda step: _of(step, "hack"), _random)
-REVERSED = Source(lambda step: _of(step, "hack"), lambda step, axes, _: directions.reversed_axes(axes))
-REPAIRED = Source(lambda step: pairs.repaired(_of(step, "hack"), step.seed))
-SHUFFLED = Source(lambda step: pairs.shuffled(_of(step, "hack"), step.seed))
-CLEAN = Source(lambda step: _of(step, CLEAN_VS_CLEAN))
-PLACEBO = Source(lambda step: _of(step, "placebo"))
+HACK = Source(lambda step: step.extraction_pairs("hack"))
+RANDOM = Source(lambda step: step.extraction_pairs("hack"), _random)
+REVERSED = Source(lambda step: step.extraction_pairs("hack"), lambda step, axes, _: directions.reversed_axes(axes))
+REPAIRED = Source(lambda step: pairs.repaired(step.extraction_pairs("hack"), step.seed))
+SHUFFLED = Source(lambda step: pairs.shuffled(step.extraction_pairs("hack"), step.seed))
+CLEAN = Source(lambda step: step.extraction_pairs(CLEAN_VS_CLEAN))
+PLACEBO = Source(lambda step: step.extraction_pairs("placebo"))
 
 
 def extracted(step: Step, source: Source, space: str) -> Axes:
@@ -178,7 +174,7 @@ def shrink_update(step: Step, before: dict[str, Tensor]) -> None:
 
 def prepare_residual(step: Step) -> State:
     """The unit direction of lift = subspace: the mean over the band's layers."""
-    c, chosen = step.config, _of(step, "hack")
+    c, chosen = step.config, step.extraction_pairs("hack")
     direction = directions.denoised(
         step.policy, directions.mean_difference(step.policy, chosen, c.token), c.m, c.denoise
     )

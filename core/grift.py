@@ -48,7 +48,7 @@ def recipe(policy: Policy, layers: Sequence[int], seed: int) -> Recipe:
 
 
 def _extraction_samples(step: Step) -> list[Sample]:
-    return pair_samples(step.policy, [pair for pair in step.pool.pairs("hack") if pair.split == "extract"])
+    return pair_samples(step.policy, step.extraction_pairs())
 
 
 def _frame(step: Step) -> Context:

@@ -1,6 +1,6 @@
 """Arms that are told the truth about each rollout: upper bounds, not methods (science.md 1.10).
 
-They are the only ones that see labels, and core.spec keeps them out of preregistered plans.
+They are the only ones that see labels, and a plan holds them only where it says `preregistered = false`.
 """
 
 from __future__ import annotations

@@ -22,7 +22,6 @@ from core import directions
 from core.arm import Arm, State, Step
 from core.directions import ActivationDirection
 from core.hidden import pooled_states
-from core.logprobs import TokenBatch
 
 STD_FLOOR = 0.1
 DIRECTION = "d"
@@ -30,8 +29,7 @@ DIRECTION = "d"
 
 def prepare(step: Step) -> State:
     """d per layer of the band: the raw mean difference, or its unit vector with unit_norm."""
-    pairs = [pair for pair in step.pool.pairs("hack") if pair.split == "extract"]
-    d = directions.mean_difference(step.policy, pairs, step.config.token).v
+    d = directions.mean_difference(step.policy, step.extraction_pairs(), step.config.token).v
     return {DIRECTION: d / d.norm(dim=1, keepdim=True) if step.config.unit_norm else d}
 
 
@@ -58,11 +56,8 @@ def rollout_scores(step: Step) -> Tensor:
     """(P, G) scores of the step's completions under the present policy."""
     policy, config = step.policy, step.config
     direction = ActivationDirection(tuple(directions.band(policy)), step.state[DIRECTION])
-    flat = [tokens for group in step.completions for tokens in group]
-    places = [i for i, group in enumerate(step.completions) for _ in group]
-    batch = TokenBatch.pad([policy.prompt(task) for task in step.tasks], flat, places, config.device)
-    scores = []
-    for rows in torch.arange(len(flat), device=config.device).split(config.micro_batch):
+    batch, scores = step.rollouts(), []
+    for rows in torch.arange(len(batch.group), device=config.device).split(config.micro_batch):
         policy.tick()
         states = pooled_states(policy.adapter.model, batch.take(rows), direction.layers, config.token)
         scores.append(direction.scores(states).cpu())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from core import directions
+from core.detection import auroc
 from core.directions import ActivationDirection, PairGradients
 from core.pairs import Pair
 from core.policy import Policy
@@ -45,7 +46,7 @@ def separation(train: tuple[Tensor, Tensor], held_out: tuple[Tensor, Tensor]) ->
         len(hack),
         float(_above(hack, clean).mean()),
         float(right.mean()),
-        float(_above(hack[:, None], clean[None]).mean()),
+        auroc(torch.cat([hack, clean]), torch.arange(2 * len(hack)) < len(hack)) or 0.0,
     )
 
 

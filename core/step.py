@@ -138,10 +138,8 @@ def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str
     config = step.config
     advantages = group_advantages(rewards, config.advantage, counted).reshape(-1).to(config.device)
     used = (counted & ~is_tied(rewards)[:, None] if config.skip_tied else counted).reshape(-1)
-    flat = [tokens for group in step.completions for tokens in group]
-    places = [i for i, members in enumerate(step.completions) for _ in members]
-    batch = TokenBatch.pad([step.policy.prompt(task) for task in step.tasks], flat, places, config.device)
-    weight = token_weight(config.aggregate, int(batch.completion_mask.sum()), len(flat), config.max_new)
+    batch = step.rollouts()
+    weight = token_weight(config.aggregate, int(batch.completion_mask.sum()), len(batch.group), config.max_new)
     is_teacher = step.is_teacher.reshape(-1)
     students = _accumulate(arm, step, batch, used & ~is_teacher, advantages, weight)
     if not bool(is_teacher.any()):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.spec import ARM_NAMES, LABEL, ORACLE_ARMS, PRESETS
+from core.arm_rules import ARM_NAMES, ORACLE_ARMS
+from core.spec import LABEL, PRESETS
 from orchestrator.refusal import Refused
 
 BUILT_IN = Path(__file__).parent / "matrices"

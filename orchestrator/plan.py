@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
+from core.arm_rules import ARM_NAMES, arm_problem
 from core.pairs import load_pairs
 from core.spec import (
-    ARM_NAMES,
     BUILT_IN_MODELS,
     CHOICES,
     RunSpec,
     TrainConfig,
-    arm_problem,
     digest,
     parse_set,
     resolve_config,

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
+from core.arm_rules import arm_problem
 from core.run_dir import RunDir
-from core.spec import RunSpec, arm_problem, resolve_config
+from core.spec import RunSpec, resolve_config
 from core.train import Attempt, Preempted, train
 
 SMALL: dict[str, Any] = {
@@ -28,7 +29,7 @@ NEEDS: dict[str, dict[str, Any]] = {
 
 
 def planned(folder: Path, arm: str, seed: int = 7, **fields: Any) -> RunDir:
-    """A run directory with a spec; few pairs would be quicker, but these are the real ones."""
+    """A run directory with a spec."""
     config = resolve_config("smoke", SMALL | NEEDS.get(arm, {}) | fields)
     assert arm_problem(arm, config) is None, arm_problem(arm, config)
     run = RunDir(folder / arm)

@@ -11,10 +11,10 @@ import torch
 
 from core import direction_arms, oracles, rebound
 from core.arm import Arm, Step
+from core.arm_rules import ARM_NAMES
 from core.arms import ARMS
 from core.interventions import remove
 from core.rewards import Grade
-from core.spec import ARM_NAMES
 
 CORE = Path(__file__).parents[1] / "core"
 LOOP = ("train.py", "step.py", "evaluate.py", "metrics.py", "checkpoint.py", "grpo.py", "policy.py", "pool.py")

@@ -9,11 +9,11 @@ import small_policy
 import torch
 
 from core import directions
+from core.arm_rules import SHUFFLED_REFUSED, arm_problem
 from core.direction_arms import HACK, RANDOM, REVERSED, Source, axes_of, extracted, prepare
 from core.directions import PairGradients
 from core.pairs import Pair, pairs_sha256, repaired, shuffled
 from core.policy import Policy
-from core.spec import SHUFFLED_REFUSED, arm_problem
 
 FEW = 8
 

@@ -24,6 +24,7 @@ LIGHT = (
     "sandbox_levels",
     "plots",
     "task",
+    "arm_rules",
     "pairs",
     "teacher_pool",
 )

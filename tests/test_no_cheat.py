@@ -13,10 +13,10 @@ import real_run
 import small_policy
 
 from core import step
+from core.arm_rules import ORACLE_ARMS
 from core.arms import ARMS
 from core.nano import pairs as nano_pairs
 from core.rewards import Grade
-from core.spec import ORACLE_ARMS
 from orchestrator.matrix import read_matrix
 from orchestrator.refusal import Refused
 

@@ -22,7 +22,7 @@ from core.nano import text, world
 from core.policy import Policy
 from core.run_dir import RunDir
 from core.sandbox import Sandbox
-from core.spec import PRESETS, RunSpec
+from core.spec import PRESETS, RunSpec, TrainConfig
 from core.task import Task
 
 PROBLEMS = 256
@@ -35,17 +35,16 @@ def measure(policy: Policy, mode: str, samples: int, sandbox: Sandbox) -> dict[s
     return evaluate(policy, tasks, samples, (SEED, "measure"), sandbox)
 
 
-def fresh_policy() -> Policy:
-    config = PRESETS["nano"]
+def fresh_policy(config: TrainConfig = PRESETS["nano"], seed: int = 0) -> Policy:
     language_model = load("nano")
-    policy = Policy.of(language_model, ADAPTERS["lora"](language_model, config, 0), config)
+    policy = Policy.of(language_model, ADAPTERS[config.adapter](language_model, config, seed), config)
     policy.refresh()
     return policy
 
 
-def trained_policy(run: RunDir) -> Policy:
-    """The newest checkpoint's weights on the base model."""
-    policy = fresh_policy()
+def trained_policy(run: RunDir, spec: RunSpec) -> Policy:
+    """The newest checkpoint's weights on the base model, in the run's own adapter."""
+    policy = fresh_policy(spec.config, spec.seed)
     newest = max(run.checkpoints.glob("step_*"))
     policy.adapter.load_state(load_file(newest / "adapter.safetensors"))
     policy.refresh()
@@ -63,7 +62,7 @@ def measure_run(run: RunDir, sandbox: Sandbox) -> dict[str, Any]:
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     result = json.loads(run.result_path.read_text())
     kept = {key: result[key] for key in ("arm", "seed", "steps", "takeoff_step", "wall_s", "adapter_sha256")}
-    return kept | measure(trained_policy(run), spec.config.modes[0], RUN_SAMPLES, sandbox)
+    return kept | measure(trained_policy(run, spec), spec.config.modes[0], RUN_SAMPLES, sandbox)
 
 
 def main() -> None:
