@@ -30,13 +30,12 @@ from torch import Tensor
 
 from core.adapters.base import Adapter
 from core.arm import Arm, Context, Step
-from core.directions import completion_batch
 from core.hidden import completion_weights, run
 from core.logprobs import TokenBatch
 from core.pairs import Pair
 from core.policy import Policy
 from core.rollouts import generator
-from core.supervised import NllGradient, nll_gradient
+from core.supervised import NllGradient, completion_batch, nll_gradient
 from core.task import Task
 
 ABSORB = Arm(deploys_ablated=True)

@@ -30,10 +30,10 @@ from core.adapters.base import tensors_sha256
 from core.adapters.svd import svd_basis
 from core.decoder import base_tensors
 from core.hidden import layer_band, pooled_states
-from core.logprobs import TokenBatch, completion_logps
 from core.pairs import Pair, pairs_sha256
 from core.rollouts import generator
 from core.spec import RunSpec, TrainConfig
+from core.supervised import completion_batch, nll_gradient
 from core.task import Task
 
 if TYPE_CHECKING:
@@ -65,30 +65,16 @@ def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
     sides: tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]] = ([], [])
     with policy.adapter.ablated():
         for pair in pairs:
-            for found, (task, text) in zip(sides, (pair.hack_side, pair.clean_side), strict=True):
-                policy.tick()
-                found.append(nll_gradient(policy, task, text))
+            for found, side in zip(sides, (pair.hack_side, pair.clean_side), strict=True):
+                found.append(nll_gradients(policy, side))
     hack, clean = ({name: torch.stack([row[name] for row in side]) for name in side[0]} for side in sides)
     return PairGradients(hack, clean)
 
 
-def nll_gradient(policy: Policy, task: Task, text: str) -> dict[str, Tensor]:
-    parameters = policy.adapter.kept()
-    batch = completion_batch(policy, [(task, text)])
-    logps = completion_logps(policy.adapter.model, batch, not policy.config.grad_checkpointing)
-    nll = -logps.sum() / batch.completion_mask.sum()
-    gradients = torch.autograd.grad(nll, list(parameters.values()), allow_unused=True)
-    return {
-        name: (torch.zeros_like(p) if g is None else g).detach().float().flatten().cpu()
-        for (name, p), g in zip(parameters.items(), gradients, strict=True)
-    }
-
-
-def completion_batch(policy: Policy, sides: Sequence[tuple[Task, str]]) -> TokenBatch:
-    """Prompts and completions as the policy would have seen and written them, the end token included."""
-    prompts = [policy.prompt(task) for task, _ in sides]
-    completions = [policy.language_model.encode_completion(text) for _, text in sides]
-    return TokenBatch.pad(prompts, completions, range(len(sides)), policy.config.device)
+def nll_gradients(policy: Policy, side: tuple[Task, str]) -> dict[str, Tensor]:
+    """One side's, by deployed parameter: (n,) float32 on the CPU."""
+    found = nll_gradient(policy, [side], policy.adapter.kept()).gradient
+    return {name: g.float().flatten().cpu() for name, g in found.items()}
 
 
 def singular_axes(D: Tensor, k: int, tau: float) -> tuple[Tensor, Tensor]:

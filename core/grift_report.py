@@ -94,7 +94,7 @@ def by_gradient(policy: Policy, pairs: Sequence[Pair], rollouts: Stored) -> dict
     with policy.adapter.ablated():
         for task, text in rollouts.sides:
             policy.tick()
-            gradient = directions.nll_gradient(policy, task, text)
+            gradient = directions.nll_gradients(policy, (task, text))
             rows.append(along({name: g[None] for name, g in gradient.items()}, axes))
     scores = torch.cat(rows)
     return quality(scores, scores > middle, rollouts) | {"k": c.k}

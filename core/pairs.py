@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.hints import TEST_FUNC_NAME
-from core.problems import MODES, Problem, json_object, problem_from_row
+from core.problems import MODES, Problem, problem_from_row, unique_rows
 from core.task import Task
 
 CONTRAST = Path(__file__).parent / "contrast"
@@ -46,20 +46,7 @@ class Pair:
 
 def load_pairs(path: Path | str) -> list[Pair]:
     """Every pair of a file, one JSON object a line. Raises ValueError "PATH:LINE: ..."."""
-    pairs: dict[str, Pair] = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            pair = pair_from_row(json_object(line))
-            if pair.pair_id in pairs:
-                raise ValueError(f"field 'pair_id': {pair.pair_id!r} stands twice")
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
-        pairs[pair.pair_id] = pair
-    if not pairs:
-        raise ValueError(f"{path}:1: no pairs in this file")
-    return list(pairs.values())
+    return unique_rows(path, pair_from_row, "pair_id", lambda pair: pair.pair_id, "pairs")
 
 
 def pair_from_row(row: Mapping[str, Any]) -> Pair:

@@ -7,7 +7,7 @@ where they drift apart, a model is paid for something its prompt never named.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +16,7 @@ from core.asserts import parse_asserts
 from core.hints import HINTS, PHRASE, TEST_FUNC_NAME, hinted, replace_once
 
 FieldT = TypeVar("FieldT")
+RowT = TypeVar("RowT")
 
 DEFAULT_HINT = "simple_overwrite_tests"  # the benchmark's training task
 
@@ -144,20 +145,38 @@ def partition(problems: Sequence[Problem], modes: Sequence[str]) -> list[str]:
 
 def load_problems(path: Path | str, prompts: bool = True) -> list[Problem]:
     """Every row of a benchmark file (one JSON object a line, blank lines skipped), or ValueError "PATH:LINE: ..."."""
-    problems: dict[str, Problem] = {}
+    return unique_rows(path, lambda row: problem_from_row(row, prompts), "id", lambda p: p.problem_id, "problems")
+
+
+def unique_rows(
+    path: Path | str, read: Callable[[dict[str, object]], RowT], field: str, key: Callable[[RowT], str], what: str
+) -> list[RowT]:
+    """What `read` makes of every line, at least one, no key twice; or ValueError "PATH:LINE: ..."."""
+    found: dict[str, RowT] = {}
+
+    def add(row: dict[str, object]) -> None:
+        value = read(row)
+        if key(value) in found:
+            raise ValueError(f"field {field!r}: {key(value)} stands twice")
+        found[key(value)] = value
+
+    for _ in read_lines(path, add):
+        pass
+    if not found:
+        raise ValueError(f"{path}:1: no {what} in this file")
+    return list(found.values())
+
+
+def read_lines(path: Path | str, read: Callable[[dict[str, object]], RowT]) -> Iterator[RowT]:
+    """`read` of each line's JSON object, blank lines skipped; its ValueError gets "PATH:LINE: " in front."""
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            problem = problem_from_row(json_object(line), prompts)
-            if problem.problem_id in problems:
-                raise ValueError(f"field 'id': {problem.problem_id} stands twice")
+            value = read(json_object(line))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
-        problems[problem.problem_id] = problem
-    if not problems:
-        raise ValueError(f"{path}:1: no problems in this file")
-    return list(problems.values())
+        yield value
 
 
 def problem_from_row(row: Mapping[str, object], prompts: bool = True) -> Problem:

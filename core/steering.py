@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core import directions
 from core.directions import ActivationDirection
 from core.logprobs import completion_logps
 from core.pairs import Pair
@@ -26,6 +25,7 @@ from core.rewards import grade
 from core.rollouts import generator
 from core.sandbox import Sandbox
 from core.separation import SideStates
+from core.supervised import completion_batch
 
 MINIMUM_SHIFT = 0.05  # in the exploit rate, above the unpushed model and above the random push
 SEED = 2027  # of the completions and of the random direction
@@ -136,7 +136,7 @@ def margin(policy: Policy, pairs: Sequence[Pair]) -> float:
         policy.tick()
         means = []
         for side in (pair.hack_side, pair.clean_side):
-            batch = directions.completion_batch(policy, [side])
+            batch = completion_batch(policy, [side])
             logps = completion_logps(policy.adapter.model, batch)
             means.append(float(logps.sum() / batch.completion_mask.sum()))
         differences.append(means[0] - means[1])

@@ -1,9 +1,8 @@
-"""The gradient of given completions' NLL: what arms use that are taught by authored text beside the rollouts.
+"""The gradient of given completions' NLL: what directions are made of, and what teaches arms beside their rollouts.
 
     L = mean over completions of (mean over its tokens of -log p)
 
-Each completion weighs the same however long it is, as in the extraction of directions (core.directions). None of them
-is cut at max_new.
+Each completion weighs the same however long it is, and none is cut at max_new.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.directions import completion_batch
-from core.logprobs import completion_logps
+from core.logprobs import TokenBatch, completion_logps
 from core.task import Task
 
 if TYPE_CHECKING:
@@ -27,6 +25,13 @@ if TYPE_CHECKING:
 class NllGradient:
     nll: float
     gradient: dict[str, Tensor]  # by parameter, in its shape; zero where the NLL does not depend on it
+
+
+def completion_batch(policy: Policy, sides: Sequence[tuple[Task, str]]) -> TokenBatch:
+    """Prompts and completions as the policy would have seen and written them, the end token included."""
+    prompts = [policy.prompt(task) for task, _ in sides]
+    completions = [policy.language_model.encode_completion(text) for _, text in sides]
+    return TokenBatch.pad(prompts, completions, range(len(sides)), policy.config.device)
 
 
 def nll_gradient(

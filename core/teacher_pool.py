@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
-from core.problems import MODES, json_object
+from core.problems import MODES, read_lines
 from core.rewards import Grade
 from core.run_dir import RunDir
 
@@ -64,21 +64,18 @@ def load_pool(path: Path | str, modes: Sequence[str]) -> TeacherPool:
 
 def read_rows(path: Path | str) -> Iterator[dict[str, Any]]:
     """Raises ValueError "PATH:LINE: ..." at the first line that is no teacher rollout."""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json_object(line)
-            missing = [name for name in FIELDS if name not in row]
-            if missing:
-                raise ValueError(f"field {missing[0]!r}: missing")
-            if row["mode"] not in MODES:
-                raise ValueError(f"field 'mode': unknown loophole mode {row['mode']!r}")
-            if not isinstance(row["grade"], dict) or set(row["grade"]) != set(Grade.__dataclass_fields__):
-                raise ValueError("field 'grade': it must hold every field of a grade; build the pool anew")
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from error
-        yield row
+    return read_lines(path, _checked)
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    missing = [name for name in FIELDS if name not in row]
+    if missing:
+        raise ValueError(f"field {missing[0]!r}: missing")
+    if row["mode"] not in MODES:
+        raise ValueError(f"field 'mode': unknown loophole mode {row['mode']!r}")
+    if not isinstance(row["grade"], dict) or set(row["grade"]) != set(Grade.__dataclass_fields__):
+        raise ValueError("field 'grade': it must hold every field of a grade; build the pool anew")
+    return row
 
 
 def file_sha256(path: Path | str) -> str:

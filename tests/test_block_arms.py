@@ -17,11 +17,11 @@ from core.adapters.blocks import Block, BlockLinear
 from core.arm import State, Step
 from core.arms import ARMS
 from core.block_arms import ABSORBED, KEPT, ROUTED
-from core.directions import completion_batch
 from core.hidden import completion_weights
 from core.logprobs import TokenBatch, completion_logps
 from core.policy import Policy
 from core.pool import Pool
+from core.supervised import completion_batch
 
 KEEP, ABSORB, ROUTE = (False, False), (True, False), (True, True)  # (m, d)
 PROMPTS = [[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8]]

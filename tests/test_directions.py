@@ -14,6 +14,7 @@ from core.direction_arms import HACK, RANDOM, REVERSED, Source, axes_of, extract
 from core.directions import PairGradients
 from core.pairs import Pair, pairs_sha256, repaired, shuffled
 from core.policy import Policy
+from core.supervised import completion_batch
 
 FEW = 8
 
@@ -88,7 +89,7 @@ def test_gradient_difference_is_the_policy_gradient_of_advantages_plus_and_minus
     from core.logprobs import completion_logps
 
     (pair,) = few_pairs(svd_policy)[:1]
-    batch = directions.completion_batch(svd_policy, [pair.hack_side, pair.clean_side])
+    batch = completion_batch(svd_policy, [pair.hack_side, pair.clean_side])
     logps = completion_logps(svd_policy.adapter.model, batch)
     objective = policy_objective(logps, logps.detach(), torch.tensor([1.0, -1.0]), 0.2)
     per_row = (objective * batch.completion_mask).sum(1) / batch.completion_mask.sum(1)

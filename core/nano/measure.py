@@ -7,6 +7,7 @@ docs/results/, from which docs/nano.md quotes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 
 from core import durable
 from core.adapter import ADAPTERS
+from core.arms import ARMS
 from core.evaluate import evaluate
 from core.models import load
 from core.nano import text, world
@@ -43,11 +45,12 @@ def fresh_policy(config: TrainConfig = PRESETS["nano"], seed: int = 0) -> Policy
 
 
 def trained_policy(run: RunDir, spec: RunSpec) -> Policy:
-    """The newest checkpoint's weights on the base model, in the run's own adapter."""
+    """The newest checkpoint's weights on the base model, in the run's own adapter, as they are deployed."""
     policy = fresh_policy(spec.config, spec.seed)
     newest = max(run.checkpoints.glob("step_*"))
     policy.adapter.load_state(load_file(newest / "adapter.safetensors"))
-    policy.refresh()
+    with policy.adapter.ablated() if ARMS[spec.arm].deploys_ablated else contextlib.nullcontext():
+        policy.refresh()
     return policy
 
 
