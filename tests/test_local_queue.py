@@ -243,6 +243,7 @@ def test_what_fails_for_good_stops_after_its_retries(
     fake.submit(plan, **knob)
     assert fake.wait(plan) == {"failed"}
     assert run.attempts() == list(range(1, attempts + 1))
+    until(lambda: run.error(attempts) is not None, "error.json")  # the watcher writes what readers can conclude before
     assert (run.error(attempts) or {})["class"] == kind
 
 
