@@ -78,7 +78,7 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
         "files": files,
     }
     durable.write_json(temporary / "state.json", summary)
-    with run.commit(number):
+    with run.commit(number, "checkpoint", state.step):
         _publish(temporary, target)
     return target
 

@@ -5,7 +5,9 @@
     pairs.jsonl, teacher.jsonl   contrastive pairs and teacher rollouts of the user's own
     direction.safetensors        the hack direction it started with, where it uses one
     submissions.jsonl    one line per submission; its number is the attempt's, and the fencing token
+    amendments.jsonl     what the plan's ledger changed for this run before it started: {"snapshot", "reason", "time"}
     cancel.json          {"after_submission": N}: holds while N is the last submission
+    events.jsonl         claims and commits in the order of the run's lock: what an offline check reads
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
     run.lock             flock for every commit: claim, checkpoint, result, submission
     attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json
@@ -43,6 +45,7 @@ class Submission:
     time: float  # Unix seconds
     backend: str
     engine_id: str | None
+    take_over: bool = False  # start although an older attempt, on a host out of reach, may still live
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,14 @@ class RunDir:
         return self.path / "adapter"
 
     @property
+    def events_path(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def amendments_path(self) -> Path:
+        return self.path / "amendments.jsonl"
+
+    @property
     def lock_path(self) -> Path:
         return self.path / "run.lock"
 
@@ -117,7 +128,9 @@ class RunDir:
         rows: dict[int, Submission] = {}
         for row in durable.read_lines(self.submissions_path):
             with contextlib.suppress(KeyError, TypeError):
-                rows[row["number"]] = Submission(row["number"], row["time"], row["backend"], row.get("engine_id"))
+                take_over = bool(row.get("take_over"))
+                last = Submission(row["number"], row["time"], row["backend"], row.get("engine_id"), take_over)
+                rows[row["number"]] = last
         return [rows[number] for number in sorted(rows)]
 
     def newest_number(self) -> int:
@@ -137,11 +150,25 @@ class RunDir:
         return durable.read_json(self.attempt(number) / "error.json")
 
     def is_alive(self, number: int) -> bool:
-        """Whether the attempt's process lives: same boot, same process start, and its lock held."""
+        """Whether the attempt's process lives on this host: same boot, same process start, and its lock held."""
         beat = self.heartbeat(number)
-        if beat is None or not durable.is_flocked(self.attempt(number) / "lock"):
+        if beat is None or beat.get("host") != host() or not durable.is_flocked(self.attempt(number) / "lock"):
             return False
         return beat["boot_id"] == boot_id() and beat["start_time"] == process_start_time(beat["pid"])
+
+    def has_ended(self, number: int) -> bool:
+        """Whether the attempt said so itself; a killed one says nothing."""
+        return any((self.attempt(number) / name).is_file() for name in ("exit.json", "error.json"))
+
+    def is_out_of_reach(self, number: int) -> bool:
+        """Claimed on another host and not ended: only its beat tells whether it lives, and nobody here can end it."""
+        beat = self.heartbeat(number)
+        return beat is not None and beat.get("host") != host() and not self.has_ended(number)
+
+    def snapshot(self) -> str:
+        """Hash of the code it executes: what it was planned with, or what an amendment put in its place."""
+        amended = [row["snapshot"] for row in durable.read_lines(self.amendments_path) if row.get("snapshot")]
+        return amended[-1] if amended else (durable.read_json(self.spec_path) or {}).get("snapshot") or ""
 
     def is_launched(self, number: int) -> bool:
         """Whether the process a backend started for this submission lives, claimed or not yet."""
@@ -174,33 +201,46 @@ class RunDir:
             yield
 
     @contextlib.contextmanager
-    def commit(self, number: int) -> Iterator[None]:
-        """Hold the run while attempt `number` publishes a checkpoint or a result. Raises Fenced if it is outranked."""
+    def commit(self, number: int, what: str, step: int | None = None) -> Iterator[None]:
+        """Hold the run while attempt `number` publishes `what` ("checkpoint", "result"). Raises Fenced if outranked.
+
+        The event is written first: what is published without one would be unproven, an event without it is a death.
+        """
         with self.locked():
             self._require_unfinished()
             newest = self.newest_number()
             if newest > number:
                 raise Fenced(f"attempt {number} of {self.run_id} was overtaken by {newest}; it writes nothing more")
+            self._append_event(what, number, step)
             yield
+
+    def _append_event(self, what: str, number: int, step: int | None = None) -> None:
+        """Under the run's lock. `clock` runs on while a box sleeps and never jumps, within one boot."""
+        row = {"event": what, "attempt": number, "step": step, "time": time.time(), "pid": os.getpid()}
+        row |= {"boot_id": boot_id(), "clock": round(time.clock_gettime(time.CLOCK_BOOTTIME), 6)}
+        durable.append_line(self.events_path, row)
 
     def _require_unfinished(self) -> None:
         if self.has_result():
             raise Fenced(f"{self.run_id} is done; nothing is added to a finished run")
 
-    def submit(self, backend: str) -> int:
+    def submit(self, backend: str, take_over: bool = False) -> int:
         """Allot the next number and record the intent, before any engine hears of it. Returns the number."""
         with self.locked():
             number = self.newest_number() + 1
-            self._append_submission(number, backend, None)
+            self._append_submission(number, backend, None, take_over)
         return number
 
     def submitted(self, number: int, backend: str, engine_id: str) -> None:
         """Record the id under which the engine knows submission `number`."""
         with self.locked():
-            self._append_submission(number, backend, engine_id)
+            takes_over = any(s.take_over for s in self.submissions() if s.number == number)
+            self._append_submission(number, backend, engine_id, takes_over)
 
-    def _append_submission(self, number: int, backend: str, engine_id: str | None) -> None:
-        row = {"number": number, "time": time.time(), "backend": backend, "engine_id": engine_id}
+    def _append_submission(self, number: int, backend: str, engine_id: str | None, take_over: bool = False) -> None:
+        row: dict[str, Any] = {"number": number, "time": time.time(), "backend": backend, "engine_id": engine_id}
+        if take_over:
+            row["take_over"] = True
         durable.append_line(self.submissions_path, row)
 
     def cancel(self) -> None:
@@ -224,6 +264,13 @@ class RunDir:
                     f"attempt {alive[-1]} of {self.run_id} is alive (pid {beat.get('pid')}); "
                     "stop it with `grpoq cancel`, or overtake it with --take-over"
                 )
+            away = [n for n in claimed[-1:] if self.is_out_of_reach(n)]
+            if away and not take_over:
+                where = (self.heartbeat(away[-1]) or {}).get("host")
+                raise Fenced(
+                    f"attempt {away[-1]} of {self.run_id} runs on {where} and has not said that it ended; "
+                    "see that it has, then overtake it with --take-over"
+                )
             if number is None and self.cancelled():
                 raise Fenced(f"{self.run_id} is cancelled; revive it with `grpoq retry {self.run_id}`")
             if number is not None and (newest > number or number in claimed):
@@ -244,6 +291,7 @@ class RunDir:
         lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
         durable.write_json(temporary / "heartbeat.json", identity() | {"beat": time.time(), "attempt": number})
+        self._append_event("claim", number)
         temporary.rename(self.attempt(number))
         durable.fsync_dir(parent)
         return Claim(number, self.attempt(number), lock)
@@ -261,7 +309,12 @@ class Claim:
 def identity() -> dict[str, Any]:
     """Who this process is, in terms that a reused pid or a reboot cannot fake."""
     pid = os.getpid()
-    return {"pid": pid, "boot_id": boot_id(), "start_time": process_start_time(pid), "host": socket.gethostname()}
+    return {"pid": pid, "boot_id": boot_id(), "start_time": process_start_time(pid), "host": host()}
+
+
+def host() -> str:
+    """Who may signal a process of ours. GRPOQ_HOST_NAME names it where the system's own name is not unique."""
+    return os.environ.get("GRPOQ_HOST_NAME") or socket.gethostname()
 
 
 def boot_id() -> str:

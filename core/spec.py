@@ -341,7 +341,8 @@ class RunSpec:
     config: TrainConfig
     why: str = ""
     resolve: str = ""
-    snapshot: str = ""  # hash of the code this run executes; not part of run_id
+    of: str = ""  # run_id of the training run whose weights an eval run measures
+    snapshot: str = ""  # hash of the code this run was planned with; not part of run_id
     versions: dict[str, str] = field(default_factory=dict)  # libraries whose arithmetic the result depends on
     schema: int = SCHEMA
 

@@ -192,7 +192,7 @@ def finish(t: Trainer) -> dict[str, Any]:
     for path in temporary.iterdir():
         durable.fsync_file(path)
     durable.fsync_dir(temporary)
-    with run.commit(number):
+    with run.commit(number, "result", spec.config.steps):
         shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
         temporary.rename(run.adapter)
         durable.write_json(run.result_path, result)

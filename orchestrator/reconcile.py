@@ -19,7 +19,7 @@ from core import durable
 from core.run_dir import Fenced, RunDir
 from core.spec import RunSpec
 from orchestrator import snapshot
-from orchestrator.backends import BACKENDS, Backend, Unreachable
+from orchestrator.backends import BACKENDS, Backend, Order, Unreachable
 from orchestrator.backends.local import LocalQueue
 from orchestrator.decide import TERMINAL, Decision
 from orchestrator.facts import Facts
@@ -103,7 +103,7 @@ class Reconciler:
             self._stalled_since.pop(key, None)
         if decision.due == "submit" and decision.due_in_s == 0:
             with contextlib.suppress(Unreachable):
-                number = backend.submit(run)
+                number = backend.submit(Order(run, spec.config.threads))
                 self._event(run, "submitted", number, decision.note)
                 return Decision("queued"), number
         elif decision.due == "stop":
@@ -143,7 +143,7 @@ class Reconciler:
         for item in waiting:
             if live >= item.slots:
                 continue
-            wrong = snapshot.mismatch(self.home.snapshots, item.spec.snapshot)
+            wrong = snapshot.mismatch(self.home.snapshots, item.run.snapshot())
             if wrong:
                 record_error(item.run, item.number, "plan", wrong, 78)
                 self._event(item.run, "refused", item.number, wrong)

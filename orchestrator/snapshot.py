@@ -5,30 +5,18 @@ Runs start with this directory as their working directory and PYTHONPATH, so lat
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from core import durable
-
-PACKAGES = ("core", "worker")
+from core.code_hash import code_files, content_hash
 
 
 def source_root() -> Path:
     """The checkout whose core/ and worker/ a plan freezes; GRPOQ_SOURCE names another one."""
     return Path(os.environ.get("GRPOQ_SOURCE") or Path(__file__).parents[1]).absolute()
-
-
-def content_hash(root: Path) -> str:
-    """12 hex digits over the names and bytes of every file that a run may read."""
-    whole = hashlib.sha256()
-    for path in _files(root):
-        name = path.relative_to(root).as_posix()
-        whole.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()[:12]
 
 
 def freeze(source: Path, snapshots: Path, name: str) -> Path:
@@ -69,20 +57,8 @@ def discard(tree: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _files(root: Path) -> Iterator[Path]:
-    """In one order on every machine; nothing that running or editing the code leaves behind."""
-    for package in PACKAGES:
-        found = [p for p in (root / package).rglob("*") if p.is_file() and not _is_litter(p.relative_to(root))]
-        yield from sorted(found, key=lambda p: p.relative_to(root).as_posix())
-
-
-def _is_litter(relative: Path) -> bool:
-    hidden = any(part.startswith(".") or part == "__pycache__" for part in relative.parts)
-    return hidden or relative.suffix in (".pyc", ".orig", ".rej") or relative.name.endswith("~")
-
-
 def _copy(source: Path, target: Path) -> None:
-    for path in _files(source):
+    for path in code_files(source):
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)

@@ -9,7 +9,7 @@ from typing import Any
 from core import durable
 from core.run_dir import RunDir
 from core.spec import RunSpec
-from orchestrator.backends import BACKENDS, DEFAULT, Backend
+from orchestrator.backends import BACKENDS, Backend, default_backend
 from orchestrator.decide import Decision
 from orchestrator.facts import Facts, exit_code
 from orchestrator.home import Home
@@ -74,8 +74,8 @@ def states(plan: PlanDir, run_ids: set[str] | None = None) -> dict[str, Decision
 
 
 def _backend(plan: PlanDir, wish: dict[str, Any] | None) -> Backend:
-    name = wish["backend"] if wish else DEFAULT
-    return BACKENDS.get(name, BACKENDS[DEFAULT])(plan.home)
+    name = wish["backend"] if wish else default_backend()
+    return BACKENDS[name](plan.home)
 
 
 def _row(plan: PlanDir, wish: dict[str, Any] | None, run: RunDir, spec: RunSpec) -> tuple[dict[str, Any], Decision]:

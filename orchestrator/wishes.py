@@ -7,31 +7,28 @@ from collections.abc import Callable
 
 from core.run_dir import RunDir
 from orchestrator import snapshot
-from orchestrator.backends import BACKENDS, DEFAULT, Unreachable, require_known
+from orchestrator.backends import BACKENDS, Order, default_backend, require_known
 from orchestrator.facts import record_retry
 from orchestrator.home import Home
 from orchestrator.look import look
 from orchestrator.plan_dir import PlanDir, read_spec
 from orchestrator.reconcile import Reconciler
-from orchestrator.refusal import UNREACHABLE, Refused
+from orchestrator.refusal import Refused
+from orchestrator.watch import start_detached
 
 
 def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) -> int:
     """All or nothing: the wish is one file, and every pass queues what may run. Returns the slots."""
     old = plan.wish()
-    name = backend or (old["backend"] if old else DEFAULT)
+    name = backend or (old["backend"] if old else default_backend())
     count = slots or (old["slots"] if old else plan.slots)
     require_known(name)
     _require_slots(plan, slots)
     _require_runnable(home, plan)
-    ensure = BACKENDS[name](home).ensure
     with home.applying():
         plan.record_wish(name, count)
         _pass(home)
-    try:
-        ensure()
-    except Unreachable as error:
-        raise Refused(f"backend {name}: {error}; the wish is kept, `grpoq resume` tries again", UNREACHABLE) from None
+    start_detached(home)
     return count
 
 
@@ -41,7 +38,7 @@ def resume(home: Home) -> int:
     with home.applying():
         left = _pass(home, say=lambda line: print(line, file=sys.stderr))
     if left:
-        BACKENDS[DEFAULT](home).ensure()
+        start_detached(home)
     return left
 
 
@@ -55,7 +52,7 @@ def cancel(home: Home, plan: PlanDir, run: RunDir) -> None:
             run.cancel()
             _pass(home)
     if plan.wish() is not None:
-        BACKENDS[DEFAULT](home).ensure()  # the watch repeats the wish until the worker is gone
+        start_detached(home)  # the watch repeats the wish until the worker is gone
 
 
 def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
@@ -71,14 +68,14 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         _require_runnable(home, plan)
         record_retry(run)
         backend = BACKENDS[wish["backend"]](home)
-        number = backend.submit(run)
-    backend.ensure()
+        number = backend.submit(Order(run, read_spec(run).config.threads))
+    start_detached(home)
     return number
 
 
 def _state(plan: PlanDir, run: RunDir) -> str:
     wish = plan.wish()
-    backend = BACKENDS[wish["backend"] if wish else DEFAULT](plan.home)
+    backend = BACKENDS[wish["backend"] if wish else default_backend()](plan.home)
     return look(run, read_spec(run), backend, wish is not None)[1].state
 
 

@@ -26,7 +26,7 @@ from orchestrator.plan_dir import PlanDir
 from orchestrator.waiting import wait
 
 REPO = Path(__file__).parents[1]
-LIGHT = ("__init__.py", "spec.py", "run_dir.py", "durable.py")
+LIGHT = ("__init__.py", "spec.py", "run_dir.py", "durable.py", "code_hash.py")
 
 
 @dataclass

@@ -141,7 +141,7 @@ def test_retry_and_cancel_only_where_they_mean_something(fake: FakeHome) -> None
 
 def test_a_failed_run_shows_its_error_and_retry_revives_it(fake: FakeHome) -> None:  # noqa: F811
     fake.planned()
-    fake.grpoq("submit", FAKE_ERROR="tripwire:82")
+    fake.grpoq("submit", GRPOQ_FAKE_ERROR="tripwire:82")
     assert "tripwire" in fake.grpoq("wait", "--timeout", "30", expect=1).stderr
     row = json.loads(fake.grpoq("status", "vanilla", "--json").stdout)
     assert row["error"] == {"class": "tripwire", "message": "made up tripwire"}

@@ -18,7 +18,7 @@ from orchestrator.refusal import Refused
 
 
 def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:  # noqa: F811
-    fake.env["FAKE_STEP_S"] = "0.06"
+    fake.env["GRPOQ_FAKE_STEP_S"] = "0.06"
     command = [sys.executable, "-m", "orchestrator.demo", "--home", str(fake.home.path), "--preset", "smoke"]
     settings = ["--set", "steps=30", "--set", "disk_floor_gb=0.01"]
     done = subprocess.run(

@@ -15,6 +15,7 @@ LIGHT = (
     "spec",
     "run_dir",
     "durable",
+    "code_hash",
     "hints",
     "problems",
     "asserts",

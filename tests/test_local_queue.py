@@ -51,7 +51,7 @@ def unbroken_rows(steps: int) -> list[int]:
 def test_a_killed_worker_is_resumed_without_a_hand(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(steps=40)
     run = plan.runs()[0]
-    fake.submit(plan, FAKE_STEP_S="0.05")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     for attempt, step in ((1, 7), (2, 13), (3, 18)):  # three deaths, each with progress, are no `no_progress`
         assert until(lambda s=step: alive_at(run, s), f"step {step}") == attempt
         kill(run)
@@ -65,7 +65,7 @@ def test_a_killed_worker_is_resumed_without_a_hand(fake: FakeHome) -> None:  # n
 def test_preemption_saves_and_goes_on(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(steps=30)
     run = plan.runs()[0]
-    fake.submit(plan, FAKE_STEP_S="0.05")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     until(lambda: alive_at(run, 3), "step 3")
     kill(run, signal.SIGTERM)
     assert fake.wait(plan) == {"done"}
@@ -78,7 +78,7 @@ def test_preemption_saves_and_goes_on(fake: FakeHome) -> None:  # noqa: F811
 def test_never_more_than_slots_run_across_plans(fake: FakeHome, slots: int) -> None:  # noqa: F811
     plans = [fake.planned(slots=slots, seeds="41,42,43", steps=n) for n in (12, 13)]
     for plan in plans:
-        fake.submit(plan, FAKE_STEP_S="0.02")
+        fake.submit(plan, GRPOQ_FAKE_STEP_S="0.02")
     most = 0
     runs = [run for plan in plans for run in plan.runs()]
 
@@ -104,7 +104,7 @@ def test_workers_get_the_planned_threads_and_do_not_spin(fake: FakeHome) -> None
 def test_a_second_submit_adds_nothing(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(seeds="41,42", steps=30)
     for _ in range(3):
-        fake.submit(plan, FAKE_STEP_S="0.02")
+        fake.submit(plan, GRPOQ_FAKE_STEP_S="0.02")
     assert fake.wait(plan) == {"done"}
     fake.submit(plan)
     assert [len(run.submissions()) for run in plan.runs()] == [1, 1]
@@ -131,7 +131,7 @@ def test_the_watch_outlives_the_terminal_and_leaves_when_all_is_done(fake: FakeH
     terminal = subprocess.Popen(
         ["sh", "-c", f"{' '.join(command)} >/dev/null; sleep 60"],
         cwd=fake.home.path,
-        env=fake.environment() | {"FAKE_STEP_S": "0.05"},
+        env=fake.environment() | {"GRPOQ_FAKE_STEP_S": "0.05"},
         start_new_session=True,
     )
     until(lambda: alive(run), "it runs")
@@ -147,13 +147,13 @@ def test_the_watch_outlives_the_terminal_and_leaves_when_all_is_done(fake: FakeH
 def test_a_new_watch_adopts_living_workers(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(steps=60)
     run = plan.runs()[0]
-    fake.submit(plan, FAKE_STEP_S="0.05")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     number = until(lambda: alive(run), "it runs")
     pid = run.heartbeat(number)["pid"]
     os.kill(until(fake.watch_pid, "the watch"), signal.SIGKILL)
     until(lambda: not is_running(fake.home), "its lock is free")
     assert alive(run) == number
-    fake.resume(FAKE_STEP_S="0.05")
+    fake.resume(GRPOQ_FAKE_STEP_S="0.05")
     assert is_running(fake.home)
     assert fake.wait(plan) == {"done"}
     assert run.attempts() == [number] and run.heartbeat(number)["pid"] == pid
@@ -163,7 +163,7 @@ def test_kills_of_watch_and_workers_at_random_lose_nothing(fake: FakeHome) -> No
     """Seeded: eight workers die, and before every other one the watch; whoever looks after the box resumes."""
     dice = random.Random(7)
     plan = fake.planned(seeds="41,42,43", steps=60)
-    fake.submit(plan, FAKE_STEP_S="0.02")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.02")
     runs = plan.runs()
     for number in range(8):
         if number % 2:
@@ -177,7 +177,7 @@ def test_kills_of_watch_and_workers_at_random_lose_nothing(fake: FakeHome) -> No
             signal_worker(victim, alive(victim) or 0, signal.SIGKILL)
         if all(run.has_result() for run in runs):
             break
-        fake.resume(FAKE_STEP_S="0.02")
+        fake.resume(GRPOQ_FAKE_STEP_S="0.02")
     assert fake.wait(plan) == {"done"}
     for run in runs:
         assert [row["step"] for row in run.metrics()] == unbroken_rows(60)
@@ -192,7 +192,7 @@ def test_a_hung_worker_is_ended_and_resumed(fake: FakeHome) -> None:  # noqa: F8
     plan = fake.planned("stall_s=1", "stall_steps=2", steps=10)
     run = plan.runs()[0]
     plan.record_wish("local", 1)
-    os.environ["FAKE_SILENT"] = "run"
+    os.environ["GRPOQ_FAKE_SILENT"] = "run"
     try:
         reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.3)
 
@@ -203,7 +203,7 @@ def test_a_hung_worker_is_ended_and_resumed(fake: FakeHome) -> None:  # noqa: F8
 
         until(one_pass_and_done, "the second attempt is done", 40)
     finally:
-        del os.environ["FAKE_SILENT"]
+        del os.environ["GRPOQ_FAKE_SILENT"]
     assert (run.error(1) or {})["class"] == "stalled" and run.attempts() == [1, 2]
 
 
@@ -227,9 +227,9 @@ def test_a_stopped_worker_is_ended_too(fake: FakeHome) -> None:  # noqa: F811
 @pytest.mark.parametrize(
     "knob, attempts, kind",
     [
-        ({"FAKE_ERROR": "code:1"}, 1, "code"),
-        ({"FAKE_ERROR": "host_oom:1"}, 4, "host_oom"),  # the first and three more
-        ({"FAKE_DIE_EARLY": "1"}, 3, "no_progress"),
+        ({"GRPOQ_FAKE_ERROR": "code:1"}, 1, "code"),
+        ({"GRPOQ_FAKE_ERROR": "host_oom:1"}, 4, "host_oom"),  # the first and three more
+        ({"GRPOQ_FAKE_DIE_EARLY": "1"}, 3, "no_progress"),
     ],
 )
 def test_what_fails_for_good_stops_after_its_retries(
@@ -250,7 +250,7 @@ def test_what_fails_for_good_stops_after_its_retries(
 def test_a_launch_that_never_claims_backs_off(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned()
     run = plan.runs()[0]
-    fake.submit(plan, FAKE_UNCLAIMED="1")
+    fake.submit(plan, GRPOQ_FAKE_UNCLAIMED="1")
     until(lambda: len(run.submissions()) == 3, "three tries")
     first, second, third = (s.time for s in run.submissions())
     assert second - first >= 1.0 and third - second >= 2.0
@@ -261,7 +261,7 @@ def test_a_launch_that_never_claims_backs_off(fake: FakeHome) -> None:  # noqa: 
 def test_a_running_worker_is_cancelled_with_a_checkpoint(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(steps=500)
     run = plan.runs()[0]
-    fake.submit(plan, FAKE_STEP_S="0.05")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     until(lambda: alive_at(run, 3), "step 3")
     wishes.cancel(fake.home, plan, run)
     assert fake.wait(plan) == {"cancelled"}

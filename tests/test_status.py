@@ -59,7 +59,7 @@ def test_json_of_a_run_has_its_history(fake: FakeHome) -> None:  # noqa: F811
 
 def test_a_living_run_shows_pid_pace_and_eta(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned("checkpoint_every=2", steps=400)
-    fake.submit(plan, FAKE_STEP_S="0.05")
+    fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     row = until(lambda: (r := answer(fake)["runs"][0])["step"] >= 2 and r["checkpoint_step"] and r, "step 2")
     assert row["state"] == "running" and row["attempt"] == 1 and row["heartbeat_age_s"] < 5
     assert row["pid"] == plan.runs()[0].heartbeat(1)["pid"]

@@ -50,7 +50,7 @@ def test_stopped_holder_cannot_commit_after_it_was_overtaken(tmp_path: Path) -> 
     run = real_run.planned(tmp_path)
     claim = run.claim(None)
     run.submit("hand")
-    with pytest.raises(Fenced, match="overtaken by 2"), run.commit(claim.number):
+    with pytest.raises(Fenced, match="overtaken by 2"), run.commit(claim.number, "checkpoint", 1):
         pass
     os.close(claim.lock)
 
@@ -66,9 +66,9 @@ def test_finished_run_is_never_run_again(tmp_path: Path) -> None:
 def test_nothing_is_committed_to_a_finished_run(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     claim = run.claim(None)
-    with run.commit(claim.number):
+    with run.commit(claim.number, "checkpoint", 1):
         durable.write_json(run.result_path, {})
-    with pytest.raises(Fenced, match="is done"), run.commit(claim.number):
+    with pytest.raises(Fenced, match="is done"), run.commit(claim.number, "checkpoint", 1):
         pass
     with pytest.raises(Fenced, match="is done"):
         run.claim(None, take_over=True)

@@ -17,7 +17,9 @@ import traceback
 from pathlib import Path
 
 from core import durable
+from core.code_hash import content_hash
 from core.run_dir import Claim, Fenced, RunDir
+from worker.arithmetic import CannotHonour
 from worker.failures import DiskFloor, classify
 from worker.heartbeat import Heartbeat
 from worker.preemption import StopRequest
@@ -75,14 +77,26 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 def _enter_snapshot(run: RunDir) -> None:
     """A run executes the code that its plan froze, also when started by hand from an edited checkout."""
-    name = (durable.read_json(run.spec_path) or {}).get("snapshot")
-    frozen = _snapshots(run) / str(name)
+    name = run.snapshot()
+    frozen = _snapshots(run) / name
     if not name or not frozen.is_dir() or frozen.resolve() == CODE:
         return
     environment = os.environ | {"PYTHONPATH": str(frozen), "PYTHONDONTWRITEBYTECODE": "1"}
     arguments = [sys.executable, "-m", "worker", str(run.path), *_rest(sys.argv[1:])]
     os.chdir(frozen)
     os.execve(sys.executable, arguments, environment)
+
+
+def _require_frozen_code(run: RunDir) -> None:
+    """Raises CannotHonour where this process is not the code that the plan froze, to the byte."""
+    name = run.snapshot()
+    if not name:
+        return
+    if (_snapshots(run) / name).resolve() != CODE:
+        raise CannotHonour(f"snapshot {name} is missing from {_snapshots(run)}: restore it, or plan anew")
+    found = content_hash(CODE)
+    if found != name:
+        raise CannotHonour(f"the code in {CODE} has been changed: its hash is {found}, the plan froze {name}")
 
 
 def _snapshots(run: RunDir) -> Path:
@@ -104,16 +118,13 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     config = spec.config
     heartbeat = Heartbeat(claim, config.steps)
     heartbeat.beat(0, "start")
-    log.info("run %s  plan %s  snapshot %s", spec.run_id, spec.plan_hash, spec.snapshot or "(none)")
+    log.info("run %s  plan %s  snapshot %s", spec.run_id, spec.plan_hash, run.snapshot() or "(none)")
     log.info("attempt %d  pid %d  argv %s", claim.number, os.getpid(), " ".join(sys.argv))
     log.info("config %s", spec.to_json()["config"])
     if run.cancelled():
         log.info("cancelled before it began")
         return 75
-    if spec.snapshot and (_snapshots(run) / spec.snapshot).resolve() != CODE:
-        raise arithmetic.CannotHonour(
-            f"snapshot {spec.snapshot} is missing from {_snapshots(run)}: restore it, or plan anew"
-        )
+    _require_frozen_code(run)
     arithmetic.require_versions(spec.versions)
     arithmetic.set_environment(config.threads)
     _require_disk(run, config.disk_floor_gb)

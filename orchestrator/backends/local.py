@@ -9,15 +9,15 @@ from __future__ import annotations
 import fcntl
 import os
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 from core import durable
 from core.run_dir import RunDir
 from core.spec import RunSpec
+from orchestrator.backends import Order
 from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.home import Home
+from orchestrator.worker_process import worker_command, worker_environment
 
 
 class LocalQueue:
@@ -28,13 +28,11 @@ class LocalQueue:
         self._children: list[subprocess.Popen[bytes]] = []
 
     # ---- the four verbs
-    def ensure(self) -> None:
-        from orchestrator.watch import start_detached
+    def ensure(self, slots: int) -> None:
+        """The watch is the queue; who submits starts it, whatever the engine."""
 
-        start_detached(self.home)
-
-    def submit(self, run: RunDir) -> int:
-        return run.submit(self.name)
+    def submit(self, order: Order) -> int:
+        return order.run.submit(self.name, order.take_over)
 
     def states(self, runs: list[RunDir]) -> dict[str, str]:
         return {run.run_id: self.state(run) for run in runs}
@@ -61,12 +59,14 @@ class LocalQueue:
 
     def launch(self, run: RunDir, spec: RunSpec, number: int) -> int:
         """Start the worker of submission `number` in the plan's snapshot; returns its pid. Needs apply.lock."""
+        code = self.home.snapshots / run.snapshot()
+        take_over = any(s.take_over for s in run.submissions() if s.number == number)
         log = self._locked_log(run, number)
         try:
             child = subprocess.Popen(
-                [sys.executable, "-m", "worker", str(run.path), "--attempt", str(number)],
-                cwd=self.home.snapshots / spec.snapshot,
-                env=worker_environment(self.home.snapshots / spec.snapshot, spec.config.threads),
+                worker_command(run, number, take_over),
+                cwd=code,
+                env=worker_environment(code, spec.config.threads),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -92,13 +92,3 @@ class LocalQueue:
         temporary.rename(run.launch_log(number))
         durable.fsync_dir(run.path)
         return log
-
-
-def worker_environment(code: Path, threads: int) -> dict[str, str]:
-    return os.environ | {
-        "PYTHONPATH": str(code),
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # root could write into the read-only snapshot
-        "OMP_WAIT_POLICY": "passive",  # spinning threads slow a neighbour 5-17x
-        "OMP_NUM_THREADS": str(threads),
-    }

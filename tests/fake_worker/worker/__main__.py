@@ -1,10 +1,10 @@
 """A worker that keeps the contract and trains nothing: a step is one line and a wait. Frozen in place of the real one.
 
-FAKE_STEP_S           seconds per step (default 0.01)
-FAKE_ERROR            "class:exit_code": error.json and that exit code, before the first step
-FAKE_DIE_EARLY        end by SIGKILL before the first metrics row
-FAKE_SILENT           "run": beat once, then hang deaf to SIGTERM (first attempt only)
-FAKE_UNCLAIMED        end before the claim
+GRPOQ_FAKE_STEP_S           seconds per step (default 0.01)
+GRPOQ_FAKE_ERROR            "class:exit_code": error.json and that exit code, before the first step
+GRPOQ_FAKE_DIE_EARLY        end by SIGKILL before the first metrics row
+GRPOQ_FAKE_SILENT           "run": beat once, then hang deaf to SIGTERM (first attempt only)
+GRPOQ_FAKE_UNCLAIMED        end before the claim
 Every execution appends to executions.jsonl of its run: begin and end, for the test that nothing runs twice at once.
 """
 
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--attempt", type=int)
     parser.add_argument("--take-over", action="store_true")
     arguments = parser.parse_args()
-    if os.environ.get("FAKE_UNCLAIMED"):
+    if os.environ.get("GRPOQ_FAKE_UNCLAIMED"):
         return 1
     run = RunDir(arguments.run)
     try:
@@ -48,20 +48,20 @@ def main() -> int:
 def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
     spec = durable.read_json(run.spec_path)
     steps, every = spec["config"]["steps"], spec["config"]["checkpoint_every"]
-    if os.environ.get("FAKE_DIE_EARLY"):
+    if os.environ.get("GRPOQ_FAKE_DIE_EARLY"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if os.environ.get("FAKE_ERROR"):
-        kind, code = os.environ["FAKE_ERROR"].split(":")
+    if os.environ.get("GRPOQ_FAKE_ERROR"):
+        kind, code = os.environ["GRPOQ_FAKE_ERROR"].split(":")
         row = {"class": kind, "message": f"made up {kind}", "exit_code": int(code), "time": time.time()}
         durable.write_json(claim.path / "error.json", row | {"traceback": ""})
         return int(code)
     durable.append_line(
         run.path / "executions.jsonl", {"attempt": claim.number, "cwd": str(Path.cwd()), "pid": os.getpid()}
     )
-    pace = float(os.environ.get("FAKE_STEP_S", "0.01"))
+    pace = float(os.environ.get("GRPOQ_FAKE_STEP_S", "0.01"))
     step = newest_checkpoint(run)
     print(f"attempt {claim.number} starts after step {step}", flush=True)
-    if os.environ.get("FAKE_SILENT") and claim.number == 1:
+    if os.environ.get("GRPOQ_FAKE_SILENT") and claim.number == 1:
         beat(claim, step, steps, pace, step)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
@@ -88,7 +88,7 @@ def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
         "hack_rate": 0.5, "pass_rate": 0.25, "hinted_pass_rate": 0.125, "empty_test_rate": 1.0, "takeoff_step": 3,
         "n_hinted": 16,
     }  # fmt: skip
-    with run.commit(claim.number):
+    with run.commit(claim.number, "result", steps):
         durable.write_json(run.result_path, result)
     return leave(claim, 0)
 
@@ -102,7 +102,7 @@ def newest_checkpoint(run: RunDir) -> int:
 
 
 def save(run: RunDir, claim: Claim, step: int) -> None:
-    with run.commit(claim.number):
+    with run.commit(claim.number, "checkpoint", step):
         folder = run.checkpoints / f"step_{step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
         durable.write_json(folder / "state.json", {"step": step, "adapter_sha256": weights(run)})
