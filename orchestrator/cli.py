@@ -22,7 +22,6 @@ from orchestrator.refusal import FAILED, Refused
 app = typer.Typer(
     name="grpoq",
     help="Run a preregistered matrix of GRPO runs on one preemptible box, and lose nothing.",
-    add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -42,30 +41,47 @@ def grpoq(ctx: typer.Context, home: HomeOption = None) -> None:
 @app.command()
 def plan(
     ctx: typer.Context,
-    matrix: Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help="a built-in plan, or a file of yours")],
+    matrix: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="a built-in plan, or a file")] = None,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="only these arms")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="41,42", help="these seeds instead of the plan's")] = None,
     slots: Annotated[int | None, typer.Option(help="runs at a time; threads per run = cores // slots")] = None,
     problems: Annotated[str | None, typer.Option(metavar="FILE.jsonl", help="train on these benchmark rows")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="any config field")] = None,
+    probe: Annotated[bool, typer.Option("--probe", help="a few steps of the first run instead, to price it")] = False,
+    fallback: Annotated[
+        str | None, typer.Option(metavar="GATE", help="the newest plan, with this gate's fallback")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="show, write nothing")] = False,
     as_json: JsonOption = False,
+    plan: PlanOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Resolve, check and freeze a matrix; a second call adds nothing."""
+    """Resolve, price and freeze a matrix; a second call adds nothing."""
     from orchestrator import plan as planning
-    from orchestrator.matrix import find_matrix, read_matrix
+    from orchestrator.cost import price
+    from orchestrator.matrix import built_in_names, find_matrix, read_matrix
+    from orchestrator.plan_dir import choose_plan
+    from orchestrator.resolve import read_choices
 
     here = _home(ctx, home)
-    choices = planning.read_choices(arms, seeds, slots, problems, overrides or [])
-    draft = planning.draft_plan(read_matrix(find_matrix(matrix)), choices)
+    if fallback is not None:
+        if matrix or arms or seeds or slots or problems or overrides or probe:
+            raise Refused("--fallback takes the newest plan (or --plan) as it is; leave the other choices out")
+        draft = planning.draft_fallback(choose_plan(here, plan), fallback)
+    elif matrix is None:
+        raise Refused(f"no plan named; choose from {', '.join(built_in_names())}, or give a path to a .toml file")
+    else:
+        choices = read_choices(arms, seeds, slots, problems, overrides or [])
+        make = planning.draft_probe if probe else planning.draft_plan
+        draft = make(read_matrix(find_matrix(matrix)), choices)
     planning.require_room(here, draft)
+    costs = price(here, draft.content, draft.specs)
     if dry_run:
-        _show_plan(draft.plan_id, draft.content, draft.specs, as_json)
+        _show_plan(draft.plan_id, draft.content, draft.specs, costs, as_json)
         _tell("dry run: nothing was written")
         return
     locked, is_new = planning.write_plan(here, draft)
-    _show_plan(locked.plan_id, locked.content, draft.specs, as_json)
+    _show_plan(locked.plan_id, locked.content, draft.specs, costs, as_json)
     if not is_new:
         kept, now = locked.content["snapshot"], draft.content["snapshot"]
         _tell("planned before; nothing was added")
@@ -89,8 +105,8 @@ def submit(
 
     here = _home(ctx, home)
     chosen = choose_plan(here, plan)
-    count = wishes.submit(here, chosen, backend, slots)
-    print(f"submitted {chosen.plan_id}: {len(chosen.run_ids)} runs, {count} at a time")
+    name, count = wishes.submit(here, chosen, backend, slots)
+    print(f"submitted {chosen.plan_id} to {name}: {len(chosen.run_ids)} runs, {count} at a time")
     print("next: grpoq status --watch")
 
 
@@ -228,6 +244,56 @@ def watch(
 
 
 @app.command()
+def approve(
+    ctx: typer.Context,
+    gate: Annotated[str, typer.Argument(metavar="GATE", help="a gate that waits for a person")],
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Open a gate that a person must open; its figure must be within bounds all the same."""
+    from orchestrator import wishes
+    from orchestrator.plan_dir import choose_plan
+
+    here = _home(ctx, home)
+    print(wishes.approve(here, choose_plan(here, plan), gate))
+
+
+@app.command()
+def amend(
+    ctx: typer.Context,
+    reason: Annotated[str, typer.Option("--reason", metavar="WHY", help="stands in every report of the plan")],
+    cap: Annotated[float | None, typer.Option(metavar="N", help="a new cap for the budget")] = None,
+    code: Annotated[bool, typer.Option("--code", help="the code as it is now, for runs that have not begun")] = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Keep a deviation from the plan in its ledger; what was locked stays as it was."""
+    from orchestrator import wishes
+    from orchestrator.amend import amend as keep
+    from orchestrator.plan_dir import choose_plan
+
+    here = _home(ctx, home)
+    chosen = choose_plan(here, plan)
+    row = keep(here, chosen, reason, cap, code)
+    wishes.go_on(here, chosen)
+    print(f"amended {chosen.plan_id}, number {len(chosen.ledger())}: {row['reason']}")
+    if "runs" in row:
+        print(f"snapshot {row['snapshot']} for {len(row['runs'])} runs that have not begun")
+
+
+@app.command()
+def cost(ctx: typer.Context, as_json: JsonOption = False, plan: PlanOption = None, home: HomeOption = None) -> None:
+    """What was spent, what is left to spend, and whether it fits the cap."""
+    from orchestrator.cost import cost as count
+    from orchestrator.cost import cost_lines
+    from orchestrator.plan_dir import choose_plan
+
+    here = _home(ctx, home)
+    answer = count(choose_plan(here, plan))
+    print(json.dumps(answer) if as_json else "\n".join(cost_lines(answer)))
+
+
+@app.command()
 def report(
     ctx: typer.Context,
     out: Annotated[str | None, typer.Option(metavar="DIR|FILE.png", help="default: GRPOQ_HOME/report")] = None,
@@ -278,17 +344,22 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
     return home
 
 
-def _show_plan(plan_id: str, content: dict[str, Any], specs: list[Any], as_json: bool) -> None:
+def _show_plan(plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], as_json: bool) -> None:
+    from orchestrator.cost import price_lines
+
     if as_json:
-        print(json.dumps({"plan_id": plan_id, **content}))
+        print(json.dumps({"plan_id": plan_id, **content, "price": costs}))
         return
-    config = specs[0].config
-    print(f"plan {plan_id}  snapshot {content['snapshot']}")
+    config = next(spec.config for spec in specs if spec.kind == "train")
+    print(f"plan {plan_id}  hash {content['hash'][:12]}  snapshot {content['snapshot']}")
     print(f"{len(specs)} runs, {content['slots']} at a time, {config.threads} threads each")
     shape = f"{config.steps} steps of {config.batch} rollouts on {config.device}"
     print(f"preset {content['preset']}: {config.model}, {shape}")
     for spec in specs:
-        print(f"  {spec.run_id}")
+        print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
+    for gate in content.get("gates", []):
+        print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
+    print("\n".join(price_lines(costs, content["name"])))
     print("next: grpoq submit")
 
 

@@ -24,9 +24,10 @@ from orchestrator.decide import TERMINAL, in_words
 from orchestrator.home import Home
 from orchestrator.matrix import find_matrix, read_matrix
 from orchestrator.plan_dir import PlanDir
-from orchestrator.reconcile import signal_worker
 from orchestrator.refusal import Refused
 from orchestrator.report import write_report
+from orchestrator.resolve import read_choices
+from orchestrator.signals import signal_worker
 from orchestrator.status import plan_status
 from orchestrator.status_text import columns
 
@@ -65,15 +66,15 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
     print(
         f"Seed {SEEDS[0]} trains twice: here, where it will be killed, and as a twin in {twin_home.path}, in peace.\n"
     )
-    wishes.submit(twin_home, twin_plan, None, 1)
-    wishes.submit(home, plan, None, 1)  # one slot each, two processes in all
+    wishes.submit(twin_home, twin_plan, "local", 1)
+    wishes.submit(home, plan, "local", 1)  # one slot each, two processes in all
     story = _Story(home, plan, victim, twin_home, twin_plan, twin)
     _follow(story)
     return _verdict(story, began)
 
 
 def _plan(home: Home, preset: str, overrides: list[str], seeds: tuple[int, ...]) -> PlanDir:
-    choices = planning.read_choices("vanilla", ",".join(map(str, seeds)), None, None, overrides)
+    choices = read_choices("vanilla", ",".join(map(str, seeds)), None, None, overrides)
     draft = planning.draft_plan(read_matrix(find_matrix(preset)), choices)
     planning.require_room(home, draft)
     return planning.write_plan(home, draft)[0]
@@ -108,7 +109,7 @@ class _Story:
             yield f"Seed {row['seed']} is back by itself: attempt {attempt} goes on from step {kept}."
         if not self.widened and rows[-1]["state"] in TERMINAL:
             self.widened = True
-            wishes.submit(self.home, self.plan, None, self.plan.slots)
+            wishes.submit(self.home, self.plan, "local", self.plan.slots)
             yield f"The twin is {rows[-1]['state']}; its slot goes to the other seeds."
 
 

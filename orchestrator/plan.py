@@ -7,50 +7,36 @@ that the run directories behind it are whole.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import os
-import shutil
-import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core import durable
-from core.arm_rules import ARM_NAMES, arm_problem
-from core.pairs import load_pairs
-from core.spec import (
-    BUILT_IN_MODELS,
-    CHOICES,
-    RunSpec,
-    TrainConfig,
-    digest,
-    parse_set,
-    resolve_config,
-    run_id,
-)
-from core.teacher_pool import read_rows as read_teacher_rows
+from core.code_hash import content_hash
+from core.spec import RunSpec, TrainConfig, digest, run_id
 from orchestrator import snapshot
+from orchestrator.expand import Entry, expand, gate_entries, gate_row
 from orchestrator.home import Home
-from orchestrator.matrix import Arm, Matrix, seeds_problem
+from orchestrator.matrix import Gate, Matrix, parse_matrix
+from orchestrator.pace import shape
 from orchestrator.plan_dir import SCHEMA, PlanDir
 from orchestrator.refusal import Refused
+from orchestrator.resolve import (
+    Choices,
+    chosen_arms,
+    inputs,
+    problems_sha256,
+    require_enough_rows,
+    resolve,
+    slots_of,
+)
 
 ARITHMETIC = ("torch", "transformers", "peft", "numpy")
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the command line adds to the matrix."""
-
-    arms: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
-    slots: int | None = None
-    problems: Path | None = None
-    overrides: tuple[tuple[str, str], ...] = ()
+PROBE_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -68,42 +54,23 @@ class Draft:
         return f"{self.content['name']}-{self.content['hash'][:6]}"
 
 
-def read_choices(
-    arms: str | None, seeds: str | None, slots: int | None, problems: str | None, overrides: Sequence[str]
-) -> Choices:
-    """The flags of `grpoq plan`, checked as far as they can be alone."""
-    numbers = None
-    if seeds is not None:
-        try:
-            numbers = tuple(int(part) for part in seeds.split(","))
-        except ValueError:
-            raise Refused(f"--seeds {seeds!r}: write whole numbers with commas between, e.g. 41,42") from None
-        problem = seeds_problem(list(numbers))
-        if problem:
-            raise Refused(f"--seeds {seeds}: {problem}")
-    names = tuple(part.strip() for part in arms.split(",")) if arms is not None else None
-    try:
-        pairs = tuple(parse_set(text) for text in overrides)
-    except ValueError as error:
-        raise Refused(str(error)) from None
-    return Choices(names, numbers, slots, Path(problems).expanduser() if problems else None, pairs)
-
-
-def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
+def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft:
     """Resolve and check everything; writes nothing. Raises Refused."""
-    arms = _chosen_arms(matrix, choices.arms)
+    arms = chosen_arms(matrix, choices.arms)
     cores = len(os.sched_getaffinity(0))
-    device = _resolve(matrix, arms[0], choices, {}).device
-    slots = _slots(choices.slots, cores, device)
+    slots = slots_of(choices.slots, cores, resolve(matrix, arms[0], choices, {}).device)
     given: dict[str, Any] = {"threads": max(1, cores // slots)}
     if choices.problems is not None:
-        given |= {"problems": "rows", "problems_sha256": _problems_sha256(choices.problems)}
-    configs = {arm.label: _resolve(matrix, arm, choices, given) for arm in arms}
-    inputs = {arm.label: _inputs(matrix, arm, choices) for arm in arms}
+        given |= {"problems": "rows", "problems_sha256": problems_sha256(choices.problems)}
+    entries = expand(matrix, arms, choices.seeds)
+    configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
+    files = {e.label: inputs(matrix, e.source, choices) for e in entries}
     if choices.problems is not None:
-        for label, config in configs.items():
-            _require_enough_rows(choices.problems, label, config)
-    order = _seed_blocks(arms, matrix, choices.seeds)
+        for arm in arms:
+            require_enough_rows(choices.problems, arm.label, configs[arm.label])
+    gates = gate_entries(matrix, entries)
+    for gate, _, _ in gates:
+        _require_fallback(matrix, gate, choices, given)
     identity = {
         "schema": SCHEMA,
         "name": matrix.name,
@@ -113,40 +80,60 @@ def draft_plan(matrix: Matrix, choices: Choices) -> Draft:
         "preregistered": matrix.preregistered,
         "slots": slots,
         "budget": matrix.budget,
-        "runs": [[arm.label, arm.name, seed, dataclasses.asdict(configs[arm.label])] for arm, seed in order],
+        "rules": matrix.rules,
+        "fallback_of": fallback_of,
+        "runs": [_identity(entry, configs[entry.label]) for entry in entries],
+        "gates": [gate_row(gate) for gate, _, _ in gates],
     }
     plan_hash = digest(identity)
     source = snapshot.source_root()
-    frozen = snapshot.content_hash(source)
-    versions = {name: importlib.metadata.version(name) for name in ARITHMETIC}
-    specs = [
-        RunSpec(
-            run_id=run_id(arm.label, seed, plan_hash, "train", arm.name, configs[arm.label]),
-            kind="train",
-            label=arm.label,
-            arm=arm.name,
-            seed=seed,
-            plan_name=matrix.name,
-            plan_hash=plan_hash,
-            preset=matrix.preset,
-            config=configs[arm.label],
-            why=matrix.why,
-            resolve=matrix.resolve,
-            snapshot=frozen,
-            versions=versions,
-        )
-        for arm, seed in order
-    ]
+    frozen = content_hash(source)
+    ids = {e.name: run_id(e.label, e.seed, plan_hash, e.kind, e.arm, configs[e.label]) for e in entries}
+    specs = [_spec(matrix, entry, ids, configs[entry.label], plan_hash, frozen) for entry in entries]
     content = {
-        **{key: identity[key] for key in _KEPT},
+        **{key: value for key, value in identity.items() if key not in ("runs", "gates")},
         "hash": plan_hash,
         "snapshot": frozen,
-        "runs": [{"run_id": s.run_id, "kind": s.kind, "label": s.label, "arm": s.arm, "seed": s.seed} for s in specs],
+        "runs": [_row(entry, ids, configs[entry.label]) for entry in entries],
+        "gates": [
+            gate_row(gate) | {"run_id": ids[read.name], "before_runs": [ids[e.name] for e in behind]}
+            for gate, read, behind in gates
+        ],
+        "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
-    return Draft(content, specs, inputs, source, tuple(_notes(specs)))
+    return Draft(content, specs, files, source, tuple(_notes(specs)))
 
 
-_KEPT = ("schema", "name", "preset", "why", "resolve", "preregistered", "slots", "budget")
+def draft_fallback(plan: PlanDir, name: str) -> Draft:
+    """The same matrix with what its gate `name` names instead: another model, G, batch."""
+    gates = {gate["name"]: gate for gate in plan.gates}
+    if name not in gates:
+        raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(gates) or 'none'}")
+    if not gates[name]["fallback"]:
+        raise Refused(f"gate {name} of {plan.plan_id} names no fallback")
+    source = plan.content["source"]
+    matrix = parse_matrix(source["matrix"], f"{plan.plan_id}'s matrix")
+    choices = Choices.from_json(source["choices"])
+    return draft_plan(matrix, _with_fallback(choices, gates[name]["fallback"]), plan.content["hash"])
+
+
+def draft_probe(matrix: Matrix, choices: Choices) -> Draft:
+    """A few steps of the first arm and seed, in the matrix's own shape: the whole of it is priced from them."""
+    arm = chosen_arms(matrix, choices.arms)[0]
+    small = dict(choices.overrides) | {"steps": str(PROBE_STEPS), "eval_every": str(PROBE_STEPS)}
+    probe = dataclasses.replace(
+        matrix,
+        name=f"{matrix.name}-probe",
+        jobs=(),
+        gates=(),
+        preregistered=False,
+        budget={key: value for key, value in matrix.budget.items() if key != "cap"},
+        why=f"seconds per step of {matrix.name}",
+        resolve="prices the matrix; no outcome is read from it",
+    )
+    seeds = choices.seeds or arm.seeds or matrix.seeds
+    picked = dataclasses.replace(choices, arms=(arm.label,), seeds=seeds[:1], overrides=tuple(small.items()))
+    return draft_plan(probe, picked)
 
 
 def require_room(home: Home, draft: Draft) -> None:
@@ -181,123 +168,57 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         return PlanDir(home, path, content), True
 
 
+def _identity(entry: Entry, config: TrainConfig) -> list[Any]:
+    of = entry.of.name if entry.of else ""
+    return [entry.kind, entry.label, entry.arm, entry.seed, of, dataclasses.asdict(config)]
+
+
+def _row(entry: Entry, ids: dict[str, str], config: TrainConfig) -> dict[str, Any]:
+    row = {"run_id": ids[entry.name], "kind": entry.kind, "label": entry.label, "arm": entry.arm, "seed": entry.seed}
+    row["shape"] = shape(config)  # of a step's cost: what measured times are looked up by
+    return row | ({"after": [ids[entry.of.name]]} if entry.of else {})
+
+
+def _spec(
+    matrix: Matrix, entry: Entry, ids: dict[str, str], config: TrainConfig, plan_hash: str, frozen: str
+) -> RunSpec:
+    return RunSpec(
+        run_id=ids[entry.name],
+        kind=entry.kind,
+        label=entry.label,
+        arm=entry.arm,
+        seed=entry.seed,
+        plan_name=matrix.name,
+        plan_hash=plan_hash,
+        preset=matrix.preset,
+        config=config,
+        why=matrix.why,
+        resolve=matrix.resolve,
+        of=ids[entry.of.name] if entry.of else "",
+        snapshot=frozen,
+        versions={name: importlib.metadata.version(name) for name in ARITHMETIC},
+    )
+
+
+def _require_fallback(matrix: Matrix, gate: Gate, choices: Choices, given: dict[str, Any]) -> None:
+    """A fallback that could not be planned is found now, not when the gate has failed at night."""
+    if gate.fallback:
+        try:
+            resolve(matrix, matrix.arms[0], _with_fallback(choices, gate.fallback), given)
+        except Refused as refusal:
+            raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
+
+
+def _with_fallback(choices: Choices, fallback: dict[str, Any]) -> Choices:
+    """What a gate names overrides all else, as --set does."""
+    merged = dict(choices.overrides) | fallback
+    return dataclasses.replace(choices, overrides=tuple(merged.items()))
+
+
 def _index(home: Home, content: dict[str, Any], draft: Draft) -> None:
     from orchestrator.registry import Registry  # a second of imports that `status` shall not pay
 
     Registry(home.registry).add_plan(draft.plan_id, content, draft.specs)
-
-
-def _chosen_arms(matrix: Matrix, wanted: tuple[str, ...] | None) -> list[Arm]:
-    if wanted is None:
-        return list(matrix.arms)
-    for name in wanted:
-        if not any(name in (arm.label, arm.name) for arm in matrix.arms):
-            labels = ", ".join(arm.label for arm in matrix.arms)
-            if name not in ARM_NAMES:
-                raise Refused(f"unknown arm {name!r}; this version has {', '.join(ARM_NAMES)}")
-            raise Refused(f"arm {name!r} is not in plan {matrix.name}; it has {labels}")
-    return [arm for arm in matrix.arms if arm.label in wanted or arm.name in wanted]
-
-
-OWN_FILES = ("pairs", "teacher")  # config fields that may name a file of the user's
-
-
-def _resolve(matrix: Matrix, arm: Arm, choices: Choices, given: dict[str, Any]) -> TrainConfig:
-    """Preset, then what grpoq computes, then the matrix, then the arm, then --set: the later wins."""
-    overrides = given | matrix.config | arm.config | dict(choices.overrides)
-    flags = {"problems": "--problems FILE.jsonl", **{name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}}
-    for name, flag in flags.items():
-        if f"{name}_sha256" in overrides and f"{name}_sha256" not in given:
-            raise Refused(f"{name}_sha256 cannot be set by hand; give the rows with {flag}")
-    overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
-    for name, path in _own_files(matrix, arm, choices).items():
-        overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}
-    try:
-        config = resolve_config(matrix.preset, overrides)
-    except ValueError as error:
-        raise Refused(f"plan {matrix.name}, arm {arm.label}: {error}") from None
-    problem = arm_problem(arm.name, config)
-    if problem:
-        raise Refused(f"plan {matrix.name}, arm {arm.label}: {problem}")
-    directory = Path(config.model).expanduser()
-    # Runs start elsewhere, in the snapshot, where a relative directory would be another one.
-    if config.model not in BUILT_IN_MODELS and (directory / "config.json").is_file():
-        config = dataclasses.replace(config, model=str(directory.resolve()))
-    return config
-
-
-def _inputs(matrix: Matrix, arm: Arm, choices: Choices) -> dict[str, Path]:
-    """The user's files that an arm's runs get copies of, by their names there."""
-    found = {f"{name}.jsonl": path for name, path in _own_files(matrix, arm, choices).items()}
-    return found | ({"problems.jsonl": choices.problems} if choices.problems is not None else {})
-
-
-def _own_files(matrix: Matrix, arm: Arm, choices: Choices) -> dict[str, Path]:
-    settings = matrix.config | arm.config | dict(choices.overrides)
-    named = {name: settings[name] for name in OWN_FILES if isinstance(settings.get(name), str)}
-    return {name: Path(value).expanduser() for name, value in named.items() if value not in CHOICES[name]}
-
-
-def _checked_sha256(name: str, path: Path) -> str:
-    try:
-        if name == "pairs":
-            load_pairs(path)
-        elif not list(read_teacher_rows(path)):
-            raise ValueError(f"{path}: no teacher rollouts in this file")
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, ValueError) as error:
-        choices = ", ".join(repr(choice) for choice in CHOICES[name])
-        raise Refused(f"{name} = {str(path)!r}; choose from {choices}, or a readable file: {error}") from None
-
-
-def _slots(wanted: int | None, cores: int, device: str) -> int:
-    if wanted is not None and wanted < 1:
-        raise Refused(f"--slots {wanted}; it must be at least 1")
-    if wanted is not None and wanted > cores:
-        raise Refused(f"--slots {wanted}, but this machine lends {cores} cores; use at most that many")
-    default = max(1, _gpu_count()) if device == "cuda" else 2
-    return wanted or min(default, cores)
-
-
-def _gpu_count() -> int:
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
-
-
-def _require_enough_rows(path: Path, label: str, config: TrainConfig) -> None:
-    """As core.pool splits them; here, so that a plan that cannot take its first step is never made."""
-    rows = sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").split("\n"))
-    train = rows - max(1, round(config.held_out_share * rows))
-    needed = config.batch // config.completions
-    if train < needed:
-        raise Refused(
-            f"--problems {path}: {rows} rows leave {train} to train on, and a step of arm {label} asks {needed} "
-            "(batch / completions); add rows, or lower batch with --set batch=N"
-        )
-
-
-def _problems_sha256(path: Path) -> str:
-    from core.problems import load_problems
-
-    try:
-        problems = load_problems(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"--problems: {error}") from None
-    if not problems:
-        raise Refused(f"--problems {path}: no rows in it")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _seed_blocks(arms: list[Arm], matrix: Matrix, wanted: tuple[int, ...] | None) -> list[tuple[Arm, int]]:
-    """One seed of every arm before the second seed, so that a lost box leaves a balanced matrix."""
-    seeds = {arm.label: wanted or arm.seeds or matrix.seeds for arm in arms}
-    order = list(dict.fromkeys(seed for arm in arms for seed in seeds[arm.label]))
-    return [(arm, seed) for seed in order for arm in arms if seed in seeds[arm.label]]
 
 
 def _notes(specs: list[RunSpec]) -> list[str]:
@@ -306,14 +227,14 @@ def _notes(specs: list[RunSpec]) -> list[str]:
     return []
 
 
-def _write_run_dir(home: Home, spec: RunSpec, inputs: dict[str, Path]) -> None:
+def _write_run_dir(home: Home, spec: RunSpec, files: dict[str, Path]) -> None:
     """Whole or absent, by one rename. An existing one is kept: its name fixes its content."""
     run = home.run(spec.run_id)
     if run.spec_path.is_file():
         return
     temporary = Path(tempfile.mkdtemp(dir=home.runs, prefix=".planning-"))
     temporary.chmod(0o755)
-    for name, source in inputs.items():
+    for name, source in files.items():
         durable.write_atomic(temporary / name, source.read_bytes())
     durable.write_json(temporary / run.spec_path.name, spec.to_json())
     temporary.rename(run.path)

@@ -6,6 +6,7 @@ The files alone decide; the registry is an index that can be made again from the
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,25 @@ class PlanDir:
         """In the order they start: one seed of every arm before the second seed."""
         return [row["run_id"] for row in self.content["runs"]]
 
+    @property
+    def gates(self) -> list[dict[str, Any]]:
+        return self.content.get("gates", [])
+
+    def rows(self) -> dict[str, dict[str, Any]]:
+        """plan.json's row of each run: kind, label, arm, seed, after."""
+        return {row["run_id"]: row for row in self.content["runs"]}
+
     def runs(self) -> list[RunDir]:
         return [self.home.run(run_id) for run_id in self.run_ids]
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What was amended after planning, and why, in order."""
+        return durable.read_lines(self.path / "ledger.jsonl")
+
+    def budget(self) -> dict[str, Any]:
+        """As planned, with the cap of the last amendment that names one."""
+        caps = [row["cap"] for row in self.ledger() if row.get("cap") is not None]
+        return self.content["budget"] | ({"cap": caps[-1]} if caps else {})
 
     def wish(self) -> dict[str, Any] | None:
         """{"backend", "slots", "time"} where the plan was submitted."""
@@ -52,11 +70,11 @@ class PlanDir:
             durable.write_json(self.path / "submit.json", {"backend": backend, "slots": slots, "time": time.time()})
 
 
-def all_plans(home: Home) -> list[PlanDir]:
-    """Newest first: by when each was last planned."""
+def all_plans(home: Home, without: Container[str] = ()) -> list[PlanDir]:
+    """Newest first: by when each was last planned; those whose id is in `without` are not even read."""
     found = []
     for path in home.plans.glob("*/plan.json"):
-        plan = _read(home, path)
+        plan = _read(home, path) if path.parent.name not in without else None
         if plan is not None:
             found.append((path.stat().st_mtime_ns, plan))
     return [plan for _, plan in sorted(found, key=lambda pair: (pair[0], pair[1].plan_id), reverse=True)]

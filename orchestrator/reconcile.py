@@ -15,20 +15,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from core import durable
-from core.run_dir import Fenced, RunDir
+from core.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator import snapshot
 from orchestrator.backends import BACKENDS, Backend, Order, Unreachable
 from orchestrator.backends.local import LocalQueue
-from orchestrator.decide import TERMINAL, Decision
+from orchestrator.decide import Decision
 from orchestrator.facts import Facts
 from orchestrator.home import Home
-from orchestrator.look import look
-from orchestrator.plan_dir import PlanDir, all_plans, read_spec
+from orchestrator.plan_dir import PlanDir, all_plans
 from orchestrator.refusal import Refused
+from orchestrator.signals import open_worker, record_error, signal_worker
+from orchestrator.survey import Survey
 
 REPEAT_STOP_S = 5.0
+REPEAT_ENSURE_S = 5.0
 
 
 @dataclass
@@ -44,133 +45,210 @@ class Reconciler:
     home: Home
     say: Callable[[str], None] = print
     watching: bool = False
-    stall_grace_s: float = 10.0  # between SIGTERM and SIGKILL of a stalled worker
+    stall_grace_s: float = 10.0  # between SIGTERM and SIGKILL of a worker that is to end
+    send: Callable[[RunDir, int, signal.Signals], bool] = signal_worker
     _queue: LocalQueue = field(init=False)
     _events: list[dict[str, Any]] = field(default_factory=list)  # of this pass, for the registry
     _backends: dict[str, Backend] = field(default_factory=dict)
-    _specs: dict[str, RunSpec] = field(default_factory=dict)
+    _specs: dict[str, dict[str, RunSpec]] = field(default_factory=dict)  # by plan
     _done: set[str] = field(default_factory=set)  # done is never left
     _finished_plans: set[str] = field(default_factory=set)
     _states: dict[str, str] = field(default_factory=dict)
+    _said: dict[str, str] = field(default_factory=dict)  # what was last told of something that goes on
     _signalled: dict[tuple[str, int], float] = field(default_factory=dict)  # monotonic time of the last SIGTERM
-    _stalled_since: dict[tuple[str, int], float] = field(default_factory=dict)
-    _ending: dict[tuple[str, int], float] = field(default_factory=dict)  # stalled ones that we told to stop
+    _ending: dict[tuple[str, int], tuple[float, dict[str, Any]]] = field(default_factory=dict)  # since when, with what
+    _beats: dict[tuple[str, int], tuple[Any, float]] = field(default_factory=dict)  # of attempts on other hosts
+    _ensured: dict[str, float] = field(default_factory=dict)  # monotonic, by plan
+    _living: dict[str, tuple[int, int]] = field(default_factory=dict)  # run id: attempt, pidfd
 
     def __post_init__(self) -> None:
         self._queue = LocalQueue(self.home)
         self._backends["local"] = self._queue
 
     def one_pass(self) -> int:
-        """Returns how many runs of submitted plans have not ended. The caller holds `home.applying()`."""
+        """Returns how many runs of submitted plans can still be brought on. The caller holds `home.applying()`."""
         self._queue.reap()
         still_open, waiting = 0, []
         for plan, wish in self._submitted_plans():
-            backend = self._backend(wish["backend"])
-            states = []
-            for run in plan.runs():
-                if run.run_id in self._done:
+            survey = self._survey(plan, wish)
+            rows = [row for row in plan.content["runs"] if row["run_id"] not in self._done]
+            for place, row in enumerate(plan.content["runs"]):
+                if row["run_id"] in self._done:
                     continue
-                decision, number = self._settle(run, backend)
-                states.append(decision.state)
-                if decision.state == "queued" and number and backend is self._queue:
-                    waiting.append(Waiting(run, self._spec(run), number, wish["slots"]))
-            if not states:
+                decision, number = self._settle(survey, row["run_id"], place)
+                spec = survey.spec(row["run_id"])
+                if (
+                    decision.state == "queued"
+                    and not decision.due
+                    and number
+                    and spec
+                    and survey.backend is self._queue
+                ):
+                    waiting.append(Waiting(plan.home.run(row["run_id"]), spec, number, wish["slots"]))
+                still_open += survey.progresses(row["run_id"])
+            if not rows:
                 self._finished_plans.add(plan.plan_id)
-            still_open += sum(state not in TERMINAL for state in states)
+            self._gates(plan, survey)
         if self.watching and waiting:
             self._launch(waiting)
         self._keep_events()
         return still_open
 
-    # ---- one run
-    def _settle(self, run: RunDir, backend: Backend) -> tuple[Decision, int]:
-        """Do what is due. Returns the decision that holds afterwards and the last submission's number."""
+    def living(self) -> list[int]:
+        """Descriptors that become readable when a worker of this host ends."""
+        return [handle for _, handle in self._living.values()]
+
+    # ---- one plan
+    def _survey(self, plan: PlanDir, wish: dict[str, Any]) -> Survey:
+        """Asks the engine, and brings it up where it does not answer: after a boot, after its daemon died."""
+        backend = self._backend(wish["backend"])
+        cache = self._specs.setdefault(plan.plan_id, {})
+        first = plan.plan_id not in self._ensured
+        if first:
+            self._ensure(plan, backend, wish)
+        survey = Survey(plan, backend, self._done, cache)
+        if survey.unreachable and not first and self._ensure(plan, backend, wish):
+            survey = Survey(plan, backend, self._done, cache)
+        self._tell_once(f"{plan.plan_id}, {backend.name}", survey.unreachable)
+        return survey
+
+    def _ensure(self, plan: PlanDir, backend: Backend, wish: dict[str, Any]) -> bool:
+        now = time.monotonic()
+        if now - self._ensured.get(plan.plan_id, -REPEAT_ENSURE_S) < REPEAT_ENSURE_S:
+            return False
+        self._ensured[plan.plan_id] = now
         try:
-            spec = self._spec(run)
-        except Refused as refusal:
-            self._note_state(run, Decision("failed", str(refusal)))
-            return Decision("failed", str(refusal)), 0
-        facts, decision = look(run, spec, backend, True)
-        key = (run.run_id, facts.attempt)
+            backend.ensure(wish["slots"])
+        except Unreachable as error:
+            self._tell_once(f"{plan.plan_id}, {backend.name}", str(error))
+            return False
+        return True
+
+    def _gates(self, plan: PlanDir, survey: Survey) -> None:
+        for verdict in survey.verdicts():
+            key = f"{plan.plan_id} gate {verdict.gate['name']}"
+            if self._said.get(key) != verdict.state:
+                self._said[key] = verdict.state
+                if self.watching:
+                    row = plan.home.run(verdict.gate["run_id"])
+                    self._event(row, f"gate {verdict.gate['name']} {verdict.state}", None, verdict.note)
+
+    # ---- one run
+    def _settle(self, survey: Survey, run_id: str, place: int) -> tuple[Decision, int]:
+        """Do what is due. Returns the decision that holds afterwards and the last submission's number."""
+        run = self.home.run(run_id)
+        facts, decision = survey.look(run_id)
+        self._remember_living(run, facts)
+        key = (run_id, facts.attempt)
         if key in self._ending and not facts.alive:
-            del self._ending[key]
+            _, error = self._ending.pop(key)
             if not facts.has_result and facts.error is None:
-                message = f"no beat for more than {facts.stall_limit_s:.0f} s; the watcher ended it"
-                record_error(run, facts.attempt, "stalled", message, 76)
-                facts, decision = look(run, spec, backend, True)
+                record_error(run, facts.attempt, error)
+                facts, decision = survey.again(run_id)
         self._note_state(run, decision)
-        if decision.due != "end_stalled":
-            self._stalled_since.pop(key, None)
         if decision.due == "submit" and decision.due_in_s == 0:
+            return self._submit(survey, run, place, decision)
+        if decision.due == "take_over" and self._silent_here_too(run, facts):
+            return self._submit(survey, run, place, decision, take_over=True)
+        if decision.due == "withdraw":
             with contextlib.suppress(Unreachable):
-                number = backend.submit(Order(run, spec.config.threads))
-                self._event(run, "submitted", number, decision.note)
-                return Decision("queued"), number
+                survey.backend.cancel(run)
         elif decision.due == "stop":
             self._stop(run, facts.attempt)
-        elif decision.due == "end_stalled" and self.watching:
-            self._end_stalled(run, facts)
+        elif decision.due == "end" and self.watching and decision.error is not None:
+            self._end(run, facts.attempt, decision.error)
         elif decision.due == "record_error" and decision.error is not None:
-            number = max(facts.submission, facts.attempt)
-            record_error(run, number, decision.error["class"], decision.error["message"], None)
+            record_error(run, max(facts.submission, facts.attempt), decision.error)
+            facts, decision = survey.again(run_id)
         elif decision.state == "done" and not facts.alive:  # until it has left, it holds its slot and its memory
-            self._done.add(run.run_id)
+            self._done.add(run_id)
         return decision, facts.submission
+
+    def _submit(
+        self, survey: Survey, run: RunDir, place: int, decision: Decision, take_over: bool = False
+    ) -> tuple[Decision, int]:
+        spec = survey.spec(run.run_id)
+        assert spec is not None, f"{run.run_id}: a submission is due without a spec"
+        wrong = snapshot.mismatch(self.home.snapshots, run.snapshot())
+        if wrong:
+            self._refuse_code(run, run.submit(survey.backend.name), wrong)
+            return survey.again(run.run_id)[1], run.newest_number()
+        try:
+            number = survey.backend.submit(Order(run, spec.config.threads, place, take_over))
+        except Unreachable as error:
+            self._tell_once(run.run_id, f"not submitted: {error}")
+            return decision, 0
+        survey.purse.reserve(run.run_id)
+        self._event(run, "submitted", number, decision.note)
+        return Decision("queued"), number
+
+    def _silent_here_too(self, run: RunDir, facts: Facts) -> bool:
+        """Clocks of two hosts are never compared: our own must have seen the same beat for the whole limit."""
+        key, now = (run.run_id, facts.attempt), time.monotonic()
+        beat = (run.heartbeat(facts.attempt) or {}).get("beat")
+        seen, since = self._beats.setdefault(key, (beat, now))
+        if seen != beat:
+            self._beats[key] = (beat, now)
+            return False
+        return now - since >= facts.stall_limit_s
 
     def _stop(self, run: RunDir, attempt: int) -> None:
         now = time.monotonic()
         if now - self._signalled.get((run.run_id, attempt), -REPEAT_STOP_S) >= REPEAT_STOP_S:
             self._signalled[run.run_id, attempt] = now
-            if signal_worker(run, attempt, signal.SIGTERM):
+            if self.send(run, attempt, signal.SIGTERM):
                 self._event(run, "told to stop", attempt)
 
-    def _end_stalled(self, run: RunDir, facts: Facts) -> None:
-        """Our own clock must have seen the silence last too: a wall clock that jumps ages every beat at once."""
-        key, now = (run.run_id, facts.attempt), time.monotonic()
-        since = self._stalled_since.setdefault(key, now)
-        if now - since < facts.stall_limit_s / 5:
-            return
+    def _end(self, run: RunDir, attempt: int, error: dict[str, Any]) -> None:
+        """SIGTERM, so that it can save; SIGKILL after the grace, which also reaches a stopped process."""
+        key, now = (run.run_id, attempt), time.monotonic()
         if key not in self._ending:
-            self._ending[key] = now
-            if signal_worker(run, facts.attempt, signal.SIGTERM):
-                self._event(run, "stalled, SIGTERM", facts.attempt)
-        elif now - self._ending[key] >= self.stall_grace_s and signal_worker(run, facts.attempt, signal.SIGKILL):
-            self._event(run, "stalled, SIGKILL", facts.attempt)
+            self._ending[key] = (now, error)
+            if self.send(run, attempt, signal.SIGTERM):
+                self._event(run, f"{error['class']}, SIGTERM", attempt)
+        elif now - self._ending[key][0] >= self._grace(error) and self.send(run, attempt, signal.SIGKILL):
+            self._event(run, f"{error['class']}, SIGKILL", attempt)
+
+    def _grace(self, error: dict[str, Any]) -> float:
+        """A stalled one does nothing; one that is sound ends its step and saves, however long its steps are."""
+        return self.stall_grace_s if error["class"] == "stalled" else float("inf")
+
+    def _refuse_code(self, run: RunDir, number: int, wrong: str) -> None:
+        record_error(run, number, {"class": "plan", "message": wrong, "exit_code": 78})
+        self._event(run, "refused", number, wrong)
 
     # ---- the local queue
     def _launch(self, waiting: list[Waiting]) -> None:
-        live = sum(self._queue.is_live(run) for run in self._unfinished_runs())
+        taken = [slot for run in self._unfinished_runs() if (slot := self._queue.slot(run)) is not None]
         for item in waiting:
-            if live >= item.slots:
+            if len(taken) >= item.slots:
                 continue
             wrong = snapshot.mismatch(self.home.snapshots, item.run.snapshot())
             if wrong:
-                record_error(item.run, item.number, "plan", wrong, 78)
-                self._event(item.run, "refused", item.number, wrong)
+                self._refuse_code(item.run, item.number, wrong)
                 continue
+            slot = next(n for n in range(len(taken) + 1) if n not in taken)
             try:
-                pid = self._queue.launch(item.run, item.spec, item.number)
+                pid = self._queue.launch(item.run, item.spec, item.number, slot)
             except OSError as error:
-                self._event(item.run, "launch failed", item.number, str(error))
+                self._tell_once(item.run.run_id, f"launch failed: {error}")
                 continue
-            live += 1
+            taken.append(slot)
             self._event(item.run, "launched", item.number, f"pid {pid}")
 
     def _unfinished_runs(self) -> Iterator[RunDir]:
         """Of every plan, submitted or not: a worker started by hand occupies a slot too."""
-        for plan in all_plans(self.home):
-            if plan.plan_id not in self._finished_plans:
-                yield from (run for run in plan.runs() if run.run_id not in self._done)
+        for plan in all_plans(self.home, self._finished_plans):
+            yield from (run for run in plan.runs() if run.run_id not in self._done)
 
     # ---- what is remembered between passes
     def _submitted_plans(self) -> list[tuple[PlanDir, dict[str, Any]]]:
         """In the order in which they were submitted."""
         found = []
-        for plan in all_plans(self.home):
-            if plan.plan_id not in self._finished_plans:
-                wish = plan.wish()
-                if wish is not None and wish.get("backend") in BACKENDS:
-                    found.append((plan, wish))
+        for plan in all_plans(self.home, self._finished_plans):
+            wish = plan.wish()
+            if wish is not None and wish.get("backend") in BACKENDS:
+                found.append((plan, wish))
         return sorted(found, key=lambda pair: pair[1]["time"])
 
     def _backend(self, name: str) -> Backend:
@@ -178,16 +256,27 @@ class Reconciler:
             self._backends[name] = BACKENDS[name](self.home)
         return self._backends[name]
 
-    def _spec(self, run: RunDir) -> RunSpec:
-        if run.run_id not in self._specs:
-            self._specs[run.run_id] = read_spec(run)
-        return self._specs[run.run_id]
+    def _remember_living(self, run: RunDir, facts: Facts) -> None:
+        known = self._living.get(run.run_id)
+        if known and (not facts.alive or known[0] != facts.attempt):
+            os.close(self._living.pop(run.run_id)[1])
+            known = None
+        if self.watching and facts.alive and known is None:
+            handle = open_worker(run, facts.attempt)
+            if handle is not None:
+                self._living[run.run_id] = (facts.attempt, handle)
 
     def _note_state(self, run: RunDir, decision: Decision) -> None:
         if self._states.get(run.run_id) != decision.state:
             self._states[run.run_id] = decision.state
             if self.watching:
                 self._event(run, decision.state, None, decision.note)
+
+    def _tell_once(self, about: str, what: str) -> None:
+        """Something that may go on for hours, told when it begins and when it is another thing; empty: it is over."""
+        if self._said.get(about, "") != what:
+            self._said[about] = what
+            self.say(f"{about}  {what or 'answers again'}")
 
     def _event(self, run: RunDir, what: str, number: int | None = None, detail: str = "") -> None:
         self.say(f"{run.run_id}  {what}{f' #{number}' if number else ''}{f'  {detail}' if detail else ''}")
@@ -207,34 +296,3 @@ class Reconciler:
         except (SQLAlchemyError, sqlite3.Error, OSError, Refused) as error:
             self.say(f"{self.home.registry}: {len(self._events)} events not kept: {error}")
         self._events.clear()
-
-
-def signal_worker(run: RunDir, attempt: int, which: signal.Signals) -> bool:
-    """Signal the living worker of our own host, and nobody who has inherited its pid. False: it is gone."""
-    beat = run.heartbeat(attempt)
-    if beat is None:
-        return False
-    try:
-        handle = os.pidfd_open(beat["pid"])
-    except ProcessLookupError:
-        return False
-    try:
-        if not run.is_alive(attempt):  # asked while we hold the process: the pid cannot change hands any more
-            return False
-        signal.pidfd_send_signal(handle, which)
-    except ProcessLookupError:
-        return False
-    finally:
-        os.close(handle)
-    return True
-
-
-def record_error(run: RunDir, number: int, kind: str, message: str, exit_code: int | None) -> None:
-    """error.json for an attempt that could not write its own; claims the number where no worker came that far."""
-    if number not in run.attempts():
-        try:
-            os.close(run.claim(number).lock)
-        except Fenced:
-            return  # somebody lives or came later: then there is nothing to record
-    row = {"class": kind, "message": message, "exit_code": exit_code, "time": time.time(), "traceback": None}
-    durable.write_json(run.attempt(number) / "error.json", row)

@@ -2,96 +2,108 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Any
 
 from core import durable
 from core.run_dir import RunDir
-from core.spec import RunSpec
-from orchestrator.backends import BACKENDS, Backend, default_backend
+from orchestrator.budget import box_cost, newest_checkpoint
 from orchestrator.decide import Decision
 from orchestrator.facts import Facts, exit_code
 from orchestrator.home import Home
-from orchestrator.look import look
-from orchestrator.plan_dir import PlanDir, read_spec
+from orchestrator.lifetimes import lifetime, lifetimes, total_seconds
+from orchestrator.plan_dir import PlanDir
+from orchestrator.survey import Survey, gate_rows
 from orchestrator.watch import is_running
 
 SCHEMA = 1
 
 
 def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str, Any]:
-    wish = plan.wish()
-    rows = []
-    for run in plan.runs():
-        spec = read_spec(run)
-        if all_kinds or spec.kind == "train":
-            rows.append(_row(plan, wish, run, spec)[0])
+    survey = Survey(plan)
+    wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
+    rows = [_row(survey, row) for row in wanted]
+    budget, spent = plan.budget(), box_cost(plan)
     return {
         "schema": SCHEMA,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "backend": wish["backend"] if wish else None,
+        "backend": survey.wish["backend"] if survey.wish else None,
         "counts": dict(Counter(row["state"] for row in rows)),
         "runs": rows,
-        "slots": wish["slots"] if wish else plan.slots,
+        "slots": survey.wish["slots"] if survey.wish else plan.slots,
         "watch": is_running(home),
+        "unreachable": survey.unreachable,
+        "gates": gate_rows(survey),
+        "cost": None if spent is None else {"spent": round(spent, 4), **budget},
+        "amendments": len(plan.ledger()),
     }
 
 
 def run_status(home: Home, plan: PlanDir, run: RunDir) -> dict[str, Any]:
-    wish = plan.wish()
-    row, decision = _row(plan, wish, run, read_spec(run))
-    history = [_attempt(run, number) for number in run.attempts()]
+    survey = Survey(plan)
+    row = _row(survey, plan.rows()[run.run_id])
     sha256 = _adapter_sha256(run)
+    spec = survey.spec(run.run_id)
+    gates = gate_rows(survey, run.run_id)
     return {
         **row,
-        "attempts": history,
-        "gates": [],
-        "next": next_command(decision.state, row["label"], row["seed"], wish is not None, is_running(home)),
+        "attempts": [_attempt(run, number) for number in run.attempts()],
+        "gates": gates,
+        "next": _next_command(survey, row, gates),
+        "why": spec.why if spec else "",
+        "resolve": spec.resolve if spec else "",
+        "snapshot": run.snapshot(),
         **({"adapter_sha256": sha256} if sha256 else {}),
     }
 
 
-def next_command(state: str, label: str, seed: int, submitted: bool, watched: bool) -> str:
-    name = f"{label}-s{seed}"
+def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any]]) -> str:
+    state, name = row["state"], f"{row['label']}-s{row['seed']}"
     if state == "done":
         return "grpoq report"
     if state in ("failed", "cancelled"):
         return f"grpoq retry {name}"
-    if not submitted:
+    for gate in gates:
+        if state == "blocked" and gate["state"] in COMMAND_OF_GATE:
+            return COMMAND_OF_GATE[gate["state"]].format(gate=gate["name"], run=gate["run_id"])
+    if "budget:" in row["note"]:
+        return "grpoq cost"
+    if survey.wish is None:
         return "grpoq submit"
-    if not watched:
+    if not is_running(survey.plan.home):
         return "grpoq resume"
     return f"grpoq logs {name} -f" if state == "running" else "grpoq wait"
 
 
-def states(plan: PlanDir, run_ids: set[str] | None = None) -> dict[str, Decision]:
+COMMAND_OF_GATE = {
+    "needs approval": "grpoq approve {gate}",
+    "failed": "grpoq plan --fallback {gate}",
+    "void": "grpoq retry {run}",
+}
+
+
+def states(plan: PlanDir, run_ids: set[str]) -> dict[str, Decision]:
     """Only what was decided, for whoever polls."""
-    wish = plan.wish()
-    backend = _backend(plan, wish)
-    wanted = [run for run in plan.runs() if run_ids is None or run.run_id in run_ids]
-    return {run.run_id: look(run, read_spec(run), backend, wish is not None)[1] for run in wanted}
+    survey = Survey(plan)
+    return {run_id: survey.decision(run_id) for run_id in plan.run_ids if run_id in run_ids}
 
 
-def _backend(plan: PlanDir, wish: dict[str, Any] | None) -> Backend:
-    name = wish["backend"] if wish else default_backend()
-    return BACKENDS[name](plan.home)
-
-
-def _row(plan: PlanDir, wish: dict[str, Any] | None, run: RunDir, spec: RunSpec) -> tuple[dict[str, Any], Decision]:
-    facts, decision = look(run, spec, _backend(plan, wish), wish is not None)
+def _row(survey: Survey, planned: dict[str, Any]) -> dict[str, Any]:
+    run_id = planned["run_id"]
+    run, spec = survey.plan.home.run(run_id), survey.spec(run_id)
+    facts, decision = survey.look(run_id)
     beat = (run.heartbeat(facts.attempt) or {}) if facts.attempt else {}
     checkpoint = newest_checkpoint(run)
-    steps = spec.config.steps
+    steps = spec.config.steps if spec and spec.kind == "train" else None
     step = _step(decision.state, facts, beat, checkpoint, steps)
-    running = facts.alive and decision.state == "running"  # a finished one may take a moment to leave
+    running = (facts.alive or bool(facts.away)) and decision.state == "running"  # a finished one may still be leaving
     pace = beat.get("seconds_per_step") if running else None
-    row = {
-        "run_id": spec.run_id,
-        "kind": spec.kind,
-        "label": spec.label,
-        "arm": spec.arm,
-        "seed": spec.seed,
+    return {
+        "run_id": run_id,
+        "kind": planned["kind"],
+        "label": planned["label"],
+        "arm": planned["arm"],
+        "seed": planned["seed"],
         "state": decision.state,
         "step": step,
         "steps": steps,
@@ -99,26 +111,26 @@ def _row(plan: PlanDir, wish: dict[str, Any] | None, run: RunDir, spec: RunSpec)
         "pid": beat.get("pid") if running else None,
         "heartbeat_age_s": round(facts.silent_s, 1) if running and facts.silent_s is not None else None,
         "checkpoint_step": checkpoint,
-        "eta_s": round((steps - step) * pace, 1) if pace else None,
-        "cost": _cost(plan, run),
+        "eta_s": round((steps - step) * pace, 1) if pace and steps else None,
+        "cost": _cost(survey, run),
         "note": decision.note,
-        "error": {key: decision.error.get(key) for key in ("class", "message")} if decision.error else None,
+        "error": _error(decision),
         "seconds_per_step": pace,
     }
-    return row, decision
 
 
-def _step(state: str, facts: Facts, beat: dict[str, Any], checkpoint: int | None, steps: int) -> int:
+def _error(decision: Decision) -> dict[str, Any] | None:
+    if decision.error is None or decision.due == "end":  # then it is what it will end with
+        return None
+    return {key: decision.error.get(key) for key in ("class", "message")}
+
+
+def _step(state: str, facts: Facts, beat: dict[str, Any], checkpoint: int | None, steps: int | None) -> int:
     """Steps that count: of a run that will be resumed only what its checkpoint holds."""
     if state == "done":
-        return steps
+        return steps or 0
     kept = checkpoint or 0
-    return beat.get("step") or kept if facts.alive or state in ("failed", "cancelled") else kept
-
-
-def newest_checkpoint(run: RunDir) -> int | None:
-    steps = [int(p.parent.name[5:]) for p in run.checkpoints.glob("step_*/state.json") if p.parent.name[5:].isdigit()]
-    return max(steps, default=None)
+    return beat.get("step") or kept if facts.alive or facts.away or state in ("failed", "cancelled") else kept
 
 
 def _adapter_sha256(run: RunDir) -> str | None:
@@ -131,7 +143,7 @@ def _adapter_sha256(run: RunDir) -> str | None:
 
 
 def _attempt(run: RunDir, number: int) -> dict[str, Any]:
-    started, ended = _lifetime(run, number)
+    started, ended = lifetime(run, number) or (None, None)
     steps = [row["step"] for row in durable.read_lines(run.attempt(number) / "metrics.jsonl") if "step" in row]
     return {
         "number": number,
@@ -141,34 +153,14 @@ def _attempt(run: RunDir, number: int) -> dict[str, Any]:
         "error_class": (run.error(number) or {}).get("class"),
         "first_step": min(steps, default=None),
         "last_step": max(steps, default=None),
+        "host": (run.heartbeat(number) or {}).get("host"),
     }
 
 
-def _lifetime(run: RunDir, number: int) -> tuple[float | None, float | None]:
-    """Unix seconds of claim and end; the end is null while it lives, and of a killed one its last beat."""
-    path = run.attempt(number)
-    try:
-        started = (path / "lock").stat().st_mtime
-    except FileNotFoundError:
-        started = None
-    if run.is_alive(number):
-        return started, None
-    for name in ("exit.json", "error.json"):
-        row = durable.read_json(path / name)
-        if row is not None and "time" in row:
-            return started, row["time"]
-    return started, (run.heartbeat(number) or {}).get("beat")
-
-
-def _cost(plan: PlanDir, run: RunDir) -> float | None:
+def _cost(survey: Survey, run: RunDir) -> float | None:
     """The run's share of the box: its hours, by the price per hour, over the slots that share it."""
-    per_hour = plan.content["budget"].get("per_hour")
+    per_hour = survey.plan.content["budget"].get("per_hour")
     if per_hour is None:
         return None
-    wish = plan.wish()
-    seconds = 0.0
-    for number in run.attempts():
-        started, ended = _lifetime(run, number)
-        if started is not None:
-            seconds += max(0.0, (ended or time.time()) - started)
-    return round(seconds / 3600 * per_hour / (wish["slots"] if wish else plan.slots), 4)
+    slots = survey.wish["slots"] if survey.wish else survey.plan.slots
+    return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.decide import STATES, TERMINAL, in_words
+from orchestrator.status import COMMAND_OF_GATE
 
 
 def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
@@ -23,7 +24,7 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
         cells = [
             f"{row['label']}-s{row['seed']}",
             row["state"],
-            f"{row['step']}/{row['steps']}",
+            _steps(row),
             f"{row['seconds_per_step']:.3g}" if row["seconds_per_step"] else "",
             in_words(row["eta_s"]) if row["eta_s"] is not None else "",
             str(row["attempt"] or ""),
@@ -39,9 +40,31 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
     return [
         f"plan {plan_id}  {engine}{watch}",
         *columns([head, *body], width),
-        f"{', '.join(words) or 'no runs'}",
+        *_gate_lines(status["gates"]),
+        *([f"backend unreachable: {status['unreachable']}"] if status["unreachable"] else []),
+        f"{', '.join(words) or 'no runs'}{_money(status['cost'])}{_amended(status['amendments'])}",
         f"next: {next_for_plan(status)}",
     ]
+
+
+def _steps(row: dict[str, Any]) -> str:
+    return f"{row['step']}/{row['steps']}" if row["steps"] else ""
+
+
+def _gate_lines(gates: Sequence[dict[str, Any]]) -> list[str]:
+    """A gate that has passed needs no line."""
+    return [f"gate {gate['name']} {gate['state']}: {gate['note']}" for gate in gates if gate["state"] != "passed"]
+
+
+def _money(cost: dict[str, Any] | None) -> str:
+    if cost is None:
+        return ""
+    cap = f" of {cost['cap']:g}" if cost.get("cap") is not None else ""
+    return f"; spent {cost['spent']:.2f}{cap} {cost.get('currency', '')}".rstrip()
+
+
+def _amended(count: int) -> str:
+    return f"; amended {count} times" if count > 1 else "; amended once" if count else ""
 
 
 def next_for_plan(status: dict[str, Any]) -> str:
@@ -50,6 +73,9 @@ def next_for_plan(status: dict[str, Any]) -> str:
     failed = [row for row in rows if row["state"] == "failed"]
     if not status["backend"]:
         return "grpoq submit"
+    for gate in status["gates"]:
+        if gate["state"] in COMMAND_OF_GATE:
+            return COMMAND_OF_GATE[gate["state"]].format(gate=gate["name"], run=gate["run_id"])
     if not _all_ended(rows):
         return "grpoq status --watch" if status["watch"] else "grpoq resume"
     if failed:
@@ -58,9 +84,7 @@ def next_for_plan(status: dict[str, Any]) -> str:
 
 
 def run_lines(row: dict[str, Any], width: int) -> list[str]:
-    lines = [
-        f"{row['run_id']}  {row['state']}  {row['step']}/{row['steps']}" + (f"  {row['note']}" if row["note"] else "")
-    ]
+    lines = [f"{row['run_id']}  {row['state']}  {_steps(row)}" + (f"  {row['note']}" if row["note"] else "")]
     if row["error"]:
         lines.append(f"error {row['error']['class']}: {row['error']['message']}")
     if row["checkpoint_step"] is not None:
@@ -73,6 +97,8 @@ def run_lines(row: dict[str, Any], width: int) -> list[str]:
         table.append([str(attempt["number"]), *_times(attempt), _ending(attempt), steps])
     if row["attempts"]:
         lines += columns(table, width)
+    lines += [f"gate {gate['name']} {gate['state']}: {gate['note'] or 'ok'}" for gate in row["gates"]]
+    lines += [f"{name}: {row[name]}" for name in ("why", "resolve") if row[name]]
     return [*lines, f"next: {row['next']}"]
 
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core import durable
@@ -81,7 +81,7 @@ def watch(home: Home, detached: bool) -> None:
                         return
             except OSError as error:  # a full disk, too many files: the runs go on, and so does the queue
                 say(f"pass not finished: {error}")
-            sleep(INTERVAL_S)
+            sleep(INTERVAL_S, reconciler.living())
 
 
 def say(line: str) -> None:
@@ -106,8 +106,8 @@ def _take_lock(home: Home) -> int | None:
 
 
 @contextlib.contextmanager
-def _alarm_clock() -> Iterator[tuple[Callable[[float], None], Callable[[], bool]]]:
-    """(sleep, stopped): a sleep that ends early when a child dies or SIGTERM or SIGINT comes."""
+def _alarm_clock() -> Iterator[tuple[Callable[[float, Sequence[int]], None], Callable[[], bool]]]:
+    """(sleep, stopped): a sleep that ends early when one of the processes ends, or SIGTERM or SIGINT comes."""
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     reader.setblocking(False)
@@ -119,8 +119,11 @@ def _alarm_clock() -> Iterator[tuple[Callable[[float], None], Callable[[], bool]
     }
     old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def sleep(seconds: float) -> None:
-        if select.select([reader], [], [], seconds)[0]:
+    def sleep(seconds: float, processes: Sequence[int]) -> None:
+        poll = select.poll()  # not select: a watch of many runs holds descriptors above 1024
+        for descriptor in (reader.fileno(), *processes):
+            poll.register(descriptor, select.POLLIN)
+        if any(descriptor == reader.fileno() for descriptor, _ in poll.poll(seconds * 1000)):
             with contextlib.suppress(BlockingIOError):
                 reader.recv(4096)
 

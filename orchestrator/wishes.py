@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Callable
 
 from core.run_dir import RunDir
-from orchestrator import snapshot
-from orchestrator.backends import BACKENDS, Order, default_backend, require_known
+from orchestrator import gates, snapshot
+from orchestrator.backends import BACKENDS, Order, Unreachable, default_backend, require_known
 from orchestrator.facts import record_retry
 from orchestrator.home import Home
-from orchestrator.look import look
 from orchestrator.plan_dir import PlanDir, read_spec
 from orchestrator.reconcile import Reconciler
-from orchestrator.refusal import Refused
+from orchestrator.refusal import UNREACHABLE, Refused
+from orchestrator.survey import Survey
 from orchestrator.watch import start_detached
 
 
-def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) -> int:
-    """All or nothing: the wish is one file, and every pass queues what may run. Returns the slots."""
+def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) -> tuple[str, int]:
+    """All or nothing: the wish is one file, and every pass queues what may run. Returns the backend and its slots."""
     old = plan.wish()
     name = backend or (old["backend"] if old else default_backend())
     count = slots or (old["slots"] if old else plan.slots)
@@ -26,14 +27,18 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
     _require_slots(plan, slots)
     _require_runnable(home, plan)
     with home.applying():
+        try:
+            BACKENDS[name](home).ensure(count)
+        except Unreachable as error:
+            raise Refused(f"backend {name}: {error}; nothing was submitted", UNREACHABLE) from None
         plan.record_wish(name, count)
         _pass(home)
     start_detached(home)
-    return count
+    return name, count
 
 
 def resume(home: Home) -> int:
-    """One pass now. Returns how many submitted runs have not ended."""
+    """One pass now. Returns how many submitted runs can still be brought on."""
     home.require_writable()
     with home.applying():
         left = _pass(home, say=lambda line: print(line, file=sys.stderr))
@@ -45,7 +50,7 @@ def resume(home: Home) -> int:
 def cancel(home: Home, plan: PlanDir, run: RunDir) -> None:
     home.require_writable()
     with home.applying():
-        state = _state(plan, run)
+        state = Survey(plan).state(run.run_id)
         if state in ("done", "failed"):
             raise Refused(f"{run.run_id} is {state}; there is nothing to stop")
         if state != "cancelled":
@@ -60,23 +65,51 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
     wish = plan.wish()
     home.require_writable()
     with home.applying():
-        state = _state(plan, run)
+        survey = Survey(plan)
+        state = survey.state(run.run_id)
         if state not in ("failed", "cancelled"):
             raise Refused(f"{run.run_id} is {state}; only a failed or cancelled run can be retried")
         if wish is None:
             raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
         _require_runnable(home, plan)
-        record_retry(run)
+        held = survey.held(run.run_id)
+        if held:
+            raise Refused(f"{run.run_id} cannot go on: {held}")
+        order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id))
         backend = BACKENDS[wish["backend"]](home)
-        number = backend.submit(Order(run, read_spec(run).config.threads))
+        try:
+            backend.ensure(wish["slots"])
+            record_retry(run)
+            number = backend.submit(order)
+        except Unreachable as error:
+            raise Refused(f"backend {wish['backend']}: {error}; try again once it answers", UNREACHABLE) from None
     start_detached(home)
     return number
 
 
-def _state(plan: PlanDir, run: RunDir) -> str:
-    wish = plan.wish()
-    backend = BACKENDS[wish["backend"] if wish else default_backend()](plan.home)
-    return look(run, read_spec(run), backend, wish is not None)[1].state
+def approve(home: Home, plan: PlanDir, name: str) -> str:
+    """Returns the sentence for the user. Raises Refused where there is nothing to approve."""
+    home.require_writable()
+    with home.applying():
+        verdicts = {verdict.gate["name"]: verdict for verdict in Survey(plan).verdicts()}
+        if name not in verdicts:
+            raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(verdicts) or 'none'}")
+        verdict = verdicts[name]
+        if verdict.state == "passed":
+            return f"gate {name} has passed already"
+        if verdict.state != "needs approval":
+            raise Refused(f"gate {name} {verdict.state}, approval cannot change that: {verdict.note}")
+        gates.approve(plan, name, getpass.getuser())
+    go_on(home, plan)
+    return f"gate {name} passed"
+
+
+def go_on(home: Home, plan: PlanDir) -> None:
+    """What stood still may move again."""
+    if plan.wish() is not None:
+        with home.applying():
+            _pass(home)
+        start_detached(home)
 
 
 def _pass(home: Home, say: Callable[[str], None] = lambda line: None) -> int:

@@ -23,6 +23,7 @@ from orchestrator import wishes
 from orchestrator.home import Home
 from orchestrator.matrix import find_matrix, read_matrix
 from orchestrator.plan_dir import PlanDir
+from orchestrator.resolve import read_choices
 from orchestrator.waiting import wait
 
 REPO = Path(__file__).parents[1]
@@ -65,14 +66,14 @@ class FakeHome:
         """Vanilla on these seeds, planned in this process: imports are what is slow about the command."""
         settings = [f"steps={steps}", "disk_floor_gb=0.01", *overrides]
         with environment(GRPOQ_SOURCE=str(self.source)):
-            choices = planning.read_choices("vanilla", seeds, slots, None, settings)
+            choices = read_choices("vanilla", seeds, slots, None, settings)
             draft = planning.draft_plan(read_matrix(find_matrix("smoke")), choices)
         return planning.write_plan(self.home, draft)[0]
 
     def submit(self, plan: PlanDir, **env: str) -> None:
         """The watch that this starts, and so its workers, see `env`."""
         with environment(PYTHONPATH=str(REPO), **env):
-            wishes.submit(self.home, plan, None, None)
+            wishes.submit(self.home, plan, "local", None)
 
     def resume(self, **env: str) -> None:
         with environment(PYTHONPATH=str(REPO), **env):

@@ -13,6 +13,7 @@ from orchestrator.arms_table import Table, contrasts, gather, markdown
 from orchestrator.home import Home
 from orchestrator.matrix import find_matrix, read_matrix
 from orchestrator.refusal import Refused
+from orchestrator.resolve import Choices
 
 
 def row(label: str, seed: int, hack: float, **more: Any) -> dict[str, Any]:
@@ -64,13 +65,11 @@ def test_per_seed_values_stand_beside_their_mean_and_the_files_hash() -> None:
 
 def test_runs_of_another_file_are_refused(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    choices = planning.Choices(slots=1, seeds=(41,), arms=("vanilla",))
+    choices = Choices(slots=1, seeds=(41,), arms=("vanilla",))
     planning.write_plan(home, planning.draft_plan(read_matrix(find_matrix("nano")), choices))
     with pytest.raises(Refused, match="other arms or seeds"):
         gather(home, ["nano"], 1)
-    whole, _ = planning.write_plan(
-        home, planning.draft_plan(read_matrix(find_matrix("nano")), planning.Choices(slots=1))
-    )
+    whole, _ = planning.write_plan(home, planning.draft_plan(read_matrix(find_matrix("nano")), Choices(slots=1)))
     assert len(gather(home, ["nano"], 1).missing) == len(whole.content["runs"])
     spec_path = home.run(whole.content["runs"][3]["run_id"]).spec_path
     spec = durable.read_json(spec_path) or {}

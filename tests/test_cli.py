@@ -22,7 +22,13 @@ SMALL = ("--set", "disk_floor_gb=0.01", "--set", "steps=12", "--arms", "vanilla"
         (["plan", "smoke", "--set", "disk_floor_gb=1e9"], ["GB free"]),
         (["plan", "smoke", "--problems", "nowhere.jsonl"], ["nowhere.jsonl"]),
         (["plan", "smoke", "--slots", "many"], ["slots"]),
-        (["plan"], ["NAME|FILE.toml"]),
+        (["plan"], ["no plan named", "nano"]),
+        (["plan", "nano", "--fallback", "h4"], ["--fallback"]),
+        (["plan", "--fallback", "h4"], ["no plan in"]),
+        (["amend"], ["--reason"]),
+        (["amend", "--reason", "why"], ["no plan in"]),
+        (["cost"], ["no plan in"]),
+        (["approve", "h4"], ["no plan in"]),
         (["frobnicate"], ["frobnicate"]),
         (["submit"], ["no plan"]),
         (["status"], ["no plan"]),
@@ -65,8 +71,6 @@ def test_submit_refuses_what_cannot_run_and_writes_nothing(fake: FakeHome) -> No
     fake.planned()
     before = tree(fake.home.path)
     for flags, word in (
-        (["--backend", "pueue"], "not available in this version"),
-        (["--backend", "slurm"], "not available in this version"),
         (["--backend", "cron"], "unknown backend"),
         (["--slots", "99"], "planned for"),
         (["--slots", "0"], "at least 1"),

@@ -24,15 +24,23 @@ def err(kind: str) -> dict[str, str]:
         # 2: a living lease
         (Facts(**TRIED, alive=True, silent_s=1), "running", "", ""),
         (Facts(**TRIED, alive=True, silent_s=90), "running", "silent 1m", ""),
-        (Facts(**TRIED, alive=True, silent_s=121), "running", "stalled 2m", "end_stalled"),
+        (Facts(**TRIED, alive=True, silent_s=121), "running", "stalled 2m", "end"),
         (Facts(**TRIED, alive=True, silent_s=121, stall_limit_s=600), "running", "silent 2m", ""),
         (Facts(**TRIED, alive=True, silent_s=1, cancelled=True), "running", "cancelling", "stop"),
-        (Facts(**TRIED, alive=True, silent_s=900, cancelled=True), "running", "stalled 15m", "end_stalled"),
+        (Facts(**TRIED, alive=True, silent_s=900, cancelled=True), "running", "stalled 15m", "end"),
         (Facts(submission=2, attempt=1, alive=True, backend=WAITING), "running", "", ""),  # adopted, not doubled
+        (Facts(**TRIED, alive=True, silent_s=1, over_budget="spent"), "running", "stopping: budget", "end"),
+        # 2b: a lease on a host that nobody here can look at
+        (Facts(**TRIED, away="b", silent_s=1), "running", "on b", ""),
+        (Facts(**TRIED, away="b", silent_s=121), "running", "on b, silent 2m", "take_over"),
+        (Facts(submission=2, attempt=1, away="b", silent_s=121, backend=WAITING), "queued", "", ""),  # overtaken once
+        (Facts(**TRIED, away="b", silent_s=1, cancelled=True), "running", "cancelling", ""),
+        (Facts(**TRIED, away="b", silent_s=121, cancelled=True), "cancelled", "", ""),
         # 3: a wish to stop
         (Facts(**TRIED, cancelled=True), "cancelled", "", ""),
         (Facts(**TRIED, cancelled=True, error=err("stalled")), "cancelled", "", ""),
         (Facts(cancelled=True, plan_submitted=True), "cancelled", "", ""),
+        (Facts(submission=1, cancelled=True, backend=WAITING), "cancelled", "", "withdraw"),
         # 4: an error
         (Facts(**TRIED, error=err("code"), same_errors=1), "failed", "code", ""),
         (Facts(**TRIED, error=err("never heard of"), same_errors=1), "failed", "never heard of", ""),
@@ -46,6 +54,7 @@ def err(kind: str) -> dict[str, str]:
         (Facts(submission=1, backend="Locked"), "running", "starting (backend says 'Locked')", ""),
         # 7: it waits
         (Facts(submission=1, backend=WAITING), "queued", "", ""),
+        (Facts(submission=1, backend=WAITING, hold="disk: full"), "queued", "disk: full", "withdraw"),
         # 8: it is gone
         (Facts(**TRIED), "preempted", "killed", "submit"),
         (Facts(**TRIED, saved=True), "preempted", "checkpoint saved", "submit"),
@@ -53,6 +62,11 @@ def err(kind: str) -> dict[str, str]:
         (Facts(**TRIED, deaths_without_progress=2), "preempted", "killed", "submit"),
         (Facts(**TRIED, deaths_without_progress=3), "failed", "no_progress", "record_error"),
         (Facts(submission=6, backend=ENDED, lost=6), "failed", "no_progress", "record_error"),
+        (Facts(**TRIED, oom="struck"), "preempted", "host_oom", "record_error"),
+        (Facts(**TRIED, saved=True, over_budget="spent"), "failed", "budget", "record_error"),
+        # 8b: no room or no money
+        (Facts(**TRIED, hold="disk: full"), "preempted", "killed; disk: full", ""),
+        (Facts(hold="budget: spent", plan_submitted=True), "planned", "budget: spent", ""),
         # 9: nothing was asked of it yet
         (Facts(gate="waits for h4", plan_submitted=True), "blocked", "waits for h4", ""),
         (Facts(), "planned", "", ""),

@@ -21,8 +21,9 @@ from core import durable
 from core.run_dir import RunDir
 from orchestrator import snapshot, wishes
 from orchestrator.facts import exit_code
-from orchestrator.reconcile import Reconciler, signal_worker
+from orchestrator.reconcile import Reconciler
 from orchestrator.refusal import Refused
+from orchestrator.signals import signal_worker
 from orchestrator.status import plan_status
 from orchestrator.watch import is_running
 
@@ -112,7 +113,7 @@ def test_a_second_submit_adds_nothing(fake: FakeHome) -> None:  # noqa: F811
 
 def test_two_submits_at_once_make_one_submission_and_one_watch(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned(steps=30)
-    command = [sys.executable, "-m", "orchestrator.cli", "submit"]
+    command = [sys.executable, "-m", "orchestrator.cli", "submit", "--backend", "local"]
     racing = [
         subprocess.Popen(command, cwd=fake.home.path, env=fake.environment(), stdout=subprocess.DEVNULL)
         for _ in range(3)
@@ -127,7 +128,7 @@ def test_the_watch_outlives_the_terminal_and_leaves_when_all_is_done(fake: FakeH
     """`submit` in a session of its own, whose whole process group is then hung up on and killed."""
     plan = fake.planned(steps=40)
     run = plan.runs()[0]
-    command = [sys.executable, "-m", "orchestrator.cli", "submit"]
+    command = [sys.executable, "-m", "orchestrator.cli", "submit", "--backend", "local"]
     terminal = subprocess.Popen(
         ["sh", "-c", f"{' '.join(command)} >/dev/null; sleep 60"],
         cwd=fake.home.path,

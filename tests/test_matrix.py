@@ -9,6 +9,14 @@ import pytest
 from orchestrator.matrix import BUILT_IN, built_in_names, find_matrix, read_matrix
 from orchestrator.refusal import Refused
 
+GATE = """
+[[gate]]
+name = "h4"
+run = "vanilla-s41"
+metric = "hack_rate"
+at_least = 0.3
+before = ["vanilla-hot"]
+"""
 GOOD = """
 name = "mine"
 preset = "nano"
@@ -66,8 +74,19 @@ def test_a_users_file_is_read_as_written(tmp_path: Path) -> None:
         ("seeds = [41, 42]", "seeds = []", ["empty"]),
         ("per_hour = 3.0", "per_hour = -1", ["per_hour", "-1"]),
         ("per_hour = 3.0", "per_hour = nan", ["per_hour", "nan"]),
-        ("[budget]", '[[gate]]\nname = "h4"\n[budget]', ["gate", "not built yet"]),
-        ("[budget]", '[[job]]\nname = "extract"\n[budget]', ["job", "not built yet"]),
+        ("[budget]", '[[gate]]\nname = "h4"\n[budget]', ["gate", "no metric", "approve"]),
+        ("[budget]", '[[job]]\nname = "extract"\n[budget]', ["job", "kind is missing"]),
+        ("[budget]", '[[job]]\nname = "j"\nkind = "train"\n[budget]', ["'train'", "extract", "[[arm]]"]),
+        ("[budget]", '[[job]]\nname = "vanilla"\nkind = "check"\n[budget]', ["'vanilla'", "taken"]),
+        ("[budget]", '[[job]]\nname = "j"\nkind = "check"\nof = ["vanilla"]\n[budget]', ["eval", "'check'"]),
+        ("[budget]", '[[job]]\nname = "j"\nkind = "eval"\nof = ["erase"]\n[budget]', ["'erase'", "no arm's label"]),
+        ("[budget]", GATE.replace("at_least = 0.3", "") + "[budget]", ["'hack_rate'", "at_least or at_most"]),
+        ("[budget]", GATE.replace("0.3", '"much"') + "[budget]", ["at_least", "'much'", "number"]),
+        ("[budget]", GATE.replace('"vanilla-hot"', '"erase"') + "[budget]", ["before", "'erase'", "vanilla-hot"]),
+        ("[budget]", GATE + 'approve = "dog"\n[budget]', ["'dog'", "auto, human"]),
+        ("[budget]", GATE + GATE + "[budget]", ["two gates", "'h4'"]),
+        ("[budget]", '[rules]\nstop = "never"\n[budget]', ["[rules] stop", "'never'", "list"]),
+        ("per_hour = 3.0", "cap = 3", ["cap without per_hour"]),
         ("[budget]", "[budget", ["TOML"]),
     ],
 )

@@ -21,6 +21,7 @@ from orchestrator.home import Home
 from orchestrator.matrix import BUILT_IN, Arm, Matrix, read_matrix
 from orchestrator.plan_dir import choose_plan
 from orchestrator.refusal import Refused
+from orchestrator.resolve import read_choices
 
 MATRIX = Matrix("mine", "smoke", (41, 42), (Arm("vanilla", "vanilla"), Arm("no_loophole", "no_loophole")))
 ROW = {
@@ -38,7 +39,7 @@ def source(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> FakeHome:  # noqa
 
 def draft(matrix: Matrix = MATRIX, *overrides: str, **flags):
     flags = {"arms": None, "seeds": None, "slots": None, "problems": None} | flags
-    return planning.draft_plan(matrix, planning.read_choices(overrides=overrides, **flags))
+    return planning.draft_plan(matrix, read_choices(overrides=overrides, **flags))
 
 
 def test_runs_start_in_seed_blocks(source: FakeHome) -> None:

@@ -52,12 +52,16 @@ class LocalQueue:
             return RUNNING
         return ENDED if run.launch_log(number).exists() else WAITING
 
-    def is_live(self, run: RunDir) -> bool:
-        """Whether it occupies a slot, whoever started it."""
+    def slot(self, run: RunDir) -> int | None:
+        """The slot that it occupies, whoever started it (-1: nobody gave it one); None: it does not live."""
         attempts = run.attempts()
-        return (bool(attempts) and run.is_alive(attempts[-1])) or self.state(run) == RUNNING
+        if not (attempts and run.is_alive(attempts[-1])) and self.state(run) != RUNNING:
+            return None
+        engine_id = next((s.engine_id for s in reversed(run.submissions()) if s.engine_id), None) or ""
+        slot = engine_id.rpartition(" slot:")[2]
+        return int(slot) if slot.isdigit() else -1
 
-    def launch(self, run: RunDir, spec: RunSpec, number: int) -> int:
+    def launch(self, run: RunDir, spec: RunSpec, number: int, slot: int) -> int:
         """Start the worker of submission `number` in the plan's snapshot; returns its pid. Needs apply.lock."""
         code = self.home.snapshots / run.snapshot()
         take_over = any(s.take_over for s in run.submissions() if s.number == number)
@@ -66,7 +70,7 @@ class LocalQueue:
             child = subprocess.Popen(
                 worker_command(run, number, take_over),
                 cwd=code,
-                env=worker_environment(code, spec.config.threads),
+                env=worker_environment(code, spec.config.threads) | {"GRPOQ_SLOT": str(slot)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -75,7 +79,7 @@ class LocalQueue:
         finally:
             os.close(log)  # the child's copies keep the lock for as long as it lives
         self._children.append(child)
-        run.submitted(number, self.name, f"pid:{child.pid}")
+        run.submitted(number, self.name, f"pid:{child.pid} slot:{slot}")
         return child.pid
 
     def reap(self) -> None:

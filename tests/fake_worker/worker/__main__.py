@@ -2,9 +2,11 @@
 
 GRPOQ_FAKE_STEP_S           seconds per step (default 0.01)
 GRPOQ_FAKE_ERROR            "class:exit_code": error.json and that exit code, before the first step
+GRPOQ_FAKE_ERROR_IN         only in runs whose id begins so
 GRPOQ_FAKE_DIE_EARLY        end by SIGKILL before the first metrics row
 GRPOQ_FAKE_SILENT           "run": beat once, then hang deaf to SIGTERM (first attempt only)
 GRPOQ_FAKE_UNCLAIMED        end before the claim
+GRPOQ_FAKE_FIGURES          "name=value,...": figures of the result, instead of the made up ones
 Every execution appends to executions.jsonl of its run: begin and end, for the test that nothing runs twice at once.
 """
 
@@ -48,9 +50,12 @@ def main() -> int:
 def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
     spec = durable.read_json(run.spec_path)
     steps, every = spec["config"]["steps"], spec["config"]["checkpoint_every"]
+    if spec["kind"] != "train":
+        return work_of_another_kind(run, claim, spec)
     if os.environ.get("GRPOQ_FAKE_DIE_EARLY"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if os.environ.get("GRPOQ_FAKE_ERROR"):
+    named = os.environ.get("GRPOQ_FAKE_ERROR_IN", "")
+    if os.environ.get("GRPOQ_FAKE_ERROR") and run.run_id.startswith(named):
         kind, code = os.environ["GRPOQ_FAKE_ERROR"].split(":")
         row = {"class": kind, "message": f"made up {kind}", "exit_code": int(code), "time": time.time()}
         durable.write_json(claim.path / "error.json", row | {"traceback": ""})
@@ -74,7 +79,7 @@ def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
         step += 1
         value = int(hashlib.sha256(f"{spec['seed']} {step}".encode()).hexdigest()[:8], 16) / 2**32
         with (claim.path / "metrics.jsonl").open("a") as handle:
-            handle.write(json.dumps({"step": step, "rew": value, "sec": time.time()}) + "\n")
+            handle.write(json.dumps({"step": step, "rew": value, "sec": pace}) + "\n")
         if step % every == 0:
             save(run, claim, step)
             saved = step
@@ -86,11 +91,25 @@ def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
         "schema": 1, "run_id": run.run_id, "plan_hash": spec["plan_hash"], "arm": spec["arm"], "seed": spec["seed"],
         "steps": steps, "attempts": len(run.attempts()), "adapter_sha256": weights(run), "wall_s": 1.0,
         "hack_rate": 0.5, "pass_rate": 0.25, "hinted_pass_rate": 0.125, "empty_test_rate": 1.0, "takeoff_step": 3,
-        "n_hinted": 16,
+        "n_hinted": 16, **figures(),
     }  # fmt: skip
     with run.commit(claim.number, "result", steps):
         durable.write_json(run.result_path, result)
     return leave(claim, 0)
+
+
+def work_of_another_kind(run: RunDir, claim: Claim, spec: dict) -> int:
+    time.sleep(float(os.environ.get("GRPOQ_FAKE_STEP_S", "0.01")))
+    metrics = {"separation": 0.95, "wrong": 0, "hack_rate": 0.5} | figures()
+    result = {"schema": 1, "run_id": run.run_id, "kind": spec["kind"], "plan_hash": spec["plan_hash"]}
+    with run.commit(claim.number, "result"):
+        durable.write_json(run.result_path, result | {"metrics": metrics})
+    return leave(claim, 0)
+
+
+def figures() -> dict[str, float]:
+    pairs = (item.split("=") for item in os.environ.get("GRPOQ_FAKE_FIGURES", "").split(",") if item)
+    return {name: float(value) for name, value in pairs}
 
 
 def weights(run: RunDir) -> str:

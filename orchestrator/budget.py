@@ -1,0 +1,99 @@
+"""The plan's cap, held by reservation: what runs or waits counts as spent, at the upper end of its estimate.
+
+Money is box time: hours in which any run of the plan lived, times the price per hour. A run whose estimate does not
+fit is not submitted; what runs is stopped, with a checkpoint, shortly before the cap. Reads only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from core.run_dir import RunDir
+from core.spec import RunSpec
+from orchestrator.lifetimes import busy_seconds, lifetimes
+from orchestrator.pace import Measured, Pace, measure, pace_of, run_seconds
+from orchestrator.plan_dir import PlanDir
+
+LEAVING_S = 1.0  # from the wish to stop to the end of a process, beside two steps
+
+
+class Purse:
+    """One look at a plan's money; `reserve` as runs are submitted in the same pass. Without a cap it costs nothing."""
+
+    def __init__(self, plan: PlanDir, specs: Sequence[tuple[RunDir, RunSpec]], slots: int) -> None:
+        budget = plan.budget()
+        self.cap: float | None = budget.get("cap")
+        self.per_hour: float = budget.get("per_hour") or 0.0
+        self.currency: str = budget.get("currency", "")
+        self.slots = slots
+        self._specs = {run.run_id: (run, spec) for run, spec in specs}
+        self._reserved: dict[str, float] = {}  # seconds by run id
+        self._measured: list[Measured] = []
+        self.spent = 0.0
+        if self.cap is None:
+            return
+        self.spent = busy_seconds(s for run, _ in specs for s in lifetimes(run)) / 3600 * self.per_hour
+        self._measured = [m for run, spec in specs if spec.kind == "train" and (m := measure(run, spec)) is not None]
+
+    def reserve(self, run_id: str) -> None:
+        """It runs or waits: its remaining time is as good as spent."""
+        if self.cap is not None:
+            self._reserved[run_id] = self._remaining_s(run_id)
+
+    def refusal(self, run_id: str) -> str:
+        """Why this run may not be submitted as well; empty: it fits, or there is no cap."""
+        if self.cap is None or run_id in self._reserved:
+            return ""
+        reserved = self._price(list(self._reserved.values()))
+        with_it = self._price([*self._reserved.values(), self._remaining_s(run_id)])
+        if self.spent + with_it + self._leaving() <= self.cap:
+            return ""
+        return (
+            f"budget: spent {self.spent:.2f}, reserved {reserved:.2f}, this run {with_it - reserved:.2f}, "
+            f"cap {self.cap:g} {self.currency}".rstrip()
+            + "; `grpoq amend --reason WHY --cap N`"
+        )
+
+    def over(self) -> str:
+        """Why what runs must stop now; empty: the cap is not reached."""
+        if self.cap is None:
+            return ""
+        if self.spent + self._leaving() < self.cap:
+            return ""
+        return f"budget: {self.spent:.2f} of {self.cap:g} {self.currency}".rstrip() + " are spent"
+
+    def _leaving(self) -> float:
+        """What is still spent between the wish to stop and the end: a step, a checkpoint."""
+        slowest = max((m.step_s[-1] for m in self._measured), default=0.0)
+        return (LEAVING_S + 2 * slowest) / 3600 * self.per_hour
+
+    def _price(self, seconds: Sequence[float]) -> float:
+        """Of runs that share the slots: no shorter than the longest, no shorter than their sum over the slots."""
+        box = max(max(seconds, default=0.0), sum(seconds) / self.slots)
+        return box / 3600 * self.per_hour
+
+    def _remaining_s(self, run_id: str) -> float:
+        """0 where no step of the plan was measured yet: then the stop at the cap is what holds it."""
+        run, spec = self._specs[run_id]
+        pace: Pace | None = pace_of(self._measured, spec.arm) if spec.kind == "train" else None
+        return run_seconds(spec.config, pace, steps_done(run)).high if pace else 0.0
+
+
+def steps_done(run: RunDir) -> int:
+    """Steps that a new attempt would not repeat, or that the living one has made."""
+    attempts = run.attempts()
+    beat = (run.heartbeat(attempts[-1]) or {}) if attempts and run.is_alive(attempts[-1]) else {}
+    return max(beat.get("step") or 0, newest_checkpoint(run) or 0)
+
+
+def newest_checkpoint(run: RunDir) -> int | None:
+    steps = [int(p.parent.name[5:]) for p in run.checkpoints.glob("step_*/state.json") if p.parent.name[5:].isdigit()]
+    return max(steps, default=None)
+
+
+def box_cost(plan: PlanDir) -> float | None:
+    """Money spent so far; None where the plan names no price."""
+    per_hour = plan.budget().get("per_hour")
+    if per_hour is None:
+        return None
+    return busy_seconds(span for run in plan.runs() for span in lifetimes(run)) / 3600 * per_hour
