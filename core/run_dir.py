@@ -290,7 +290,8 @@ class RunDir:
         temporary.chmod(0o755)
         lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        durable.write_json(temporary / "heartbeat.json", identity() | {"beat": time.time(), "attempt": number})
+        beat = {"beat": time.time(), "clock": time.monotonic(), "attempt": number}
+        durable.write_json(temporary / "heartbeat.json", identity() | beat)
         self._append_event("claim", number)
         temporary.rename(self.attempt(number))
         durable.fsync_dir(parent)

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator import registry_version
+from orchestrator.completion import complete_gate, complete_matrix, complete_plan, complete_run
 from orchestrator.home import Home
 from orchestrator.refusal import FAILED, Refused
 
@@ -28,9 +29,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 HomeOption = Annotated[str | None, typer.Option("--home", metavar="DIR", help="instead of GRPOQ_HOME or the cwd")]
-PlanOption = Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="another plan than the newest")]
+PlanOption = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="PLAN", help="another plan than the newest", autocompletion=complete_plan),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
-RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="run id, LABEL-sSEED, or a prefix")]
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="run id, LABEL-sSEED, or a prefix", autocompletion=complete_run)
+]
 
 
 @app.callback()
@@ -41,7 +47,10 @@ def grpoq(ctx: typer.Context, home: HomeOption = None) -> None:
 @app.command()
 def plan(
     ctx: typer.Context,
-    matrix: Annotated[str | None, typer.Argument(metavar="NAME|FILE.toml", help="a built-in plan, or a file")] = None,
+    matrix: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME|FILE.toml", help="a built-in plan, or a file", autocompletion=complete_matrix),
+    ] = None,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="only these arms")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="41,42", help="these seeds instead of the plan's")] = None,
     slots: Annotated[int | None, typer.Option(help="runs at a time; threads per run = cores // slots")] = None,
@@ -113,7 +122,7 @@ def submit(
 @app.command()
 def status(
     ctx: typer.Context,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", autocompletion=complete_run)] = None,
     watch: Annotated[bool, typer.Option("--watch", help="again every second, until all have ended")] = False,
     all_kinds: Annotated[bool, typer.Option("--all-kinds", help="not only training runs")] = False,
     as_json: JsonOption = False,
@@ -150,7 +159,7 @@ def status(
 @app.command()
 def wait(
     ctx: typer.Context,
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]")] = None,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", autocompletion=complete_run)] = None,
     timeout: Annotated[float | None, typer.Option(metavar="S", help="seconds; then exit 124")] = None,
     plan: PlanOption = None,
     home: HomeOption = None,
@@ -246,7 +255,9 @@ def watch(
 @app.command()
 def approve(
     ctx: typer.Context,
-    gate: Annotated[str, typer.Argument(metavar="GATE", help="a gate that waits for a person")],
+    gate: Annotated[
+        str, typer.Argument(metavar="GATE", help="a gate that waits for a person", autocompletion=complete_gate)
+    ],
     plan: PlanOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -294,6 +305,57 @@ def cost(ctx: typer.Context, as_json: JsonOption = False, plan: PlanOption = Non
 
 
 @app.command()
+def notify(
+    ctx: typer.Context,
+    command: Annotated[str | None, typer.Argument(metavar="[COMMAND]", help="for sh; without it, show it")] = None,
+    off: Annotated[bool, typer.Option("--off", help="tell nothing any more")] = False,
+    test: Annotated[bool, typer.Option("--test", help="run it once now")] = False,
+    home: HomeOption = None,
+) -> None:
+    """A command that the watch runs on a finish, a failure, a gate, the budget: $GRPOQ_EVENT, $GRPOQ_MESSAGE."""
+    from orchestrator import notify as notices
+
+    here = _home(ctx, home)
+    if command is not None or off:
+        notices.write_command(here, "" if off else command or "")
+    known = notices.read_command(here)
+    print(f"on every finish, failure, gate and budget: {known}" if known else "no command is set")
+    if test and known:
+        notice = notices.Notice("test", "test", "grpoq can reach you")
+        child = notices.Notifier(here, _tell).run(known, notice, "")
+        if child is None or child.wait():
+            raise Refused(f"the command ended with {child.returncode if child else 'an error'}", FAILED)
+
+
+service = typer.Typer(help="A watch that is there after every boot.", context_settings=app.info.context_settings)
+app.add_typer(service, name="service")
+
+
+@service.command("install")
+def service_install(
+    ctx: typer.Context,
+    show: Annotated[bool, typer.Option("--print", help="print unit and cron line, write nothing")] = False,
+    home: HomeOption = None,
+) -> None:
+    """A systemd user unit, or a cron line where there is no systemd; says what it writes."""
+    from orchestrator.service import Service
+
+    of_home = Service(_home(ctx, home))
+    if show:
+        print(f"# {of_home.unit_path}\n{of_home.unit()}\n# or, where there is no systemd:\n{of_home.cron_line()}")
+        return
+    print("\n".join(of_home.install()))
+
+
+@service.command("uninstall")
+def service_uninstall(ctx: typer.Context, home: HomeOption = None) -> None:
+    """Take it away again; what runs goes on."""
+    from orchestrator.service import Service
+
+    print("\n".join(Service(_home(ctx, home)).uninstall()))
+
+
+@app.command()
 def report(
     ctx: typer.Context,
     out: Annotated[str | None, typer.Option(metavar="DIR|FILE.png", help="default: GRPOQ_HOME/report")] = None,
@@ -327,11 +389,22 @@ def grade(
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """What the sandbox for judged code covers on this machine, and what it does not; exit 1 if that is too little."""
+def doctor(
+    ctx: typer.Context,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="make jobs.sqlite again from plans and runs")] = False,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """What this machine gives a run, and what in the home is out of order, each with what helps; exit 1 if anything."""
     from orchestrator import doctor as examination
 
-    answer = examination.examine()
+    here = Home.locate(home or ctx.obj)  # without asking its registry, which may be what is broken
+    if rebuild:
+        from orchestrator.rebuild import rebuild as make_again
+
+        plans, runs = make_again(here)
+        _tell(f"{here.registry} made again: {plans} plans, {runs} runs; the old one, if any, stands beside it")
+    answer = examination.examine(here)
     print(json.dumps(answer) if as_json else "\n".join(examination.lines(answer)))
     if answer["found"]:
         raise typer.Exit(FAILED)
@@ -340,7 +413,9 @@ def doctor(as_json: JsonOption = False) -> None:
 def _home(ctx: typer.Context, option: str | None) -> Home:
     """Every command asks first whether this grpoq may read the home at all."""
     home = Home.locate(option or ctx.obj)
-    registry_version.require_known(home.registry)
+    damage = registry_version.require_known(home.registry)
+    if damage:
+        _tell(damage)
     return home
 
 

@@ -22,27 +22,43 @@ def log_files(run: RunDir) -> list[tuple[str, Path]]:
 
 
 def read_logs(run: RunDir, follow: bool, ended: Callable[[], bool]) -> Iterator[str]:
-    """Chunks of text. With `follow`, until `ended()` says that nothing more will come."""
+    """Chunks of whole lines. With `follow`, until `ended()` says that nothing more will come."""
     offsets: dict[Path, int] = {}
     last: Path | None = None
     while True:
         over = not follow or ended()  # asked before reading, so that the last lines are read after the end
         for seam, path in log_files(run):
-            with path.open("rb") as handle:
-                handle.seek(offsets.get(path, 0))
-                new = handle.read()
-            if not new or _only_header(path, new, offsets):
+            new = _news(run, path, offsets, to_the_end=over)
+            if not new:
                 continue
             if path != last:
                 yield f"--- {run.run_id}, {seam} ---\n"
                 last = path
-            offsets[path] = offsets.get(path, 0) + len(new)
-            yield new.decode(errors="replace")
+            yield new
         if over:
             return
         time.sleep(POLL_S)
 
 
-def _only_header(path: Path, new: bytes, offsets: dict[Path, int]) -> bool:
-    """A launch log with nothing but our own first line says nothing."""
-    return path not in offsets and path.name.startswith("launch-") and new.count(b"\n") <= 1
+def _news(run: RunDir, path: Path, offsets: dict[Path, int], to_the_end: bool) -> str:
+    with path.open("rb") as handle:
+        handle.seek(offsets.get(path, 0))
+        new = handle.read()
+    if not to_the_end:
+        new = new[: new.rfind(b"\n") + 1]  # a half line is read when it is whole
+    offsets[path] = offsets.get(path, 0) + len(new)
+    text = new.decode(errors="replace")
+    return _only_here(run, path, text) if path.name.startswith("launch-") else text
+
+
+def _only_here(run: RunDir, launch: Path, text: str) -> str:
+    """A launch log's lines that worker.log has not: crashes before the claim, warnings of libraries.
+
+    The worker writes each line to its own log first, and to what launched it afterwards.
+    """
+    try:
+        own = set((run.attempt(int(launch.stem.removeprefix("launch-"))) / "worker.log").read_text().splitlines())
+    except (OSError, ValueError):
+        own = set()
+    lines = [line for line in text.splitlines() if line not in own and not line.startswith("# ")]
+    return "\n".join(lines) + "\n" if lines else ""

@@ -23,6 +23,7 @@ from orchestrator.backends.local import LocalQueue
 from orchestrator.decide import Decision
 from orchestrator.facts import Facts
 from orchestrator.home import Home
+from orchestrator.notify import Notifier
 from orchestrator.plan_dir import PlanDir, all_plans
 from orchestrator.refusal import Refused
 from orchestrator.signals import open_worker, record_error, signal_worker
@@ -48,6 +49,7 @@ class Reconciler:
     stall_grace_s: float = 10.0  # between SIGTERM and SIGKILL of a worker that is to end
     send: Callable[[RunDir, int, signal.Signals], bool] = signal_worker
     _queue: LocalQueue = field(init=False)
+    _notifier: Notifier = field(init=False)
     _events: list[dict[str, Any]] = field(default_factory=list)  # of this pass, for the registry
     _backends: dict[str, Backend] = field(default_factory=dict)
     _specs: dict[str, dict[str, RunSpec]] = field(default_factory=dict)  # by plan
@@ -62,6 +64,7 @@ class Reconciler:
     _living: dict[str, tuple[int, int]] = field(default_factory=dict)  # run id: attempt, pidfd
 
     def __post_init__(self) -> None:
+        self._notifier = Notifier(self.home, self.say)
         self._queue = LocalQueue(self.home)
         self._backends["local"] = self._queue
 
@@ -89,6 +92,8 @@ class Reconciler:
             if not rows:
                 self._finished_plans.add(plan.plan_id)
             self._gates(plan, survey)
+            if self.watching:
+                self._notifier.tell(survey)
         if self.watching and waiting:
             self._launch(waiting)
         self._keep_events()

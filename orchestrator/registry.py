@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Field, Session, SQLModel, create_engine, select
 
 from core.spec import RunSpec
+from orchestrator.refusal import Refused
 from orchestrator.registry_version import SCHEMA, require_known
 
 
@@ -91,11 +93,18 @@ class Registry:
         engine = _engine(self.path)
         try:
             if not self._ready:
-                require_known(self.path)
+                damage = require_known(self.path)
+                if damage:
+                    raise Refused(damage)
                 _create(engine)
                 self._ready = True
             with Session(engine) as session, session.begin():
                 yield session
+        except DatabaseError as error:
+            raise Refused(
+                f"{self.path} cannot be written: {error.orig}; where it is damaged, `grpoq doctor --rebuild` makes it "
+                "again from plans and runs, which are whole without it"
+            ) from None
         finally:
             engine.dispose()
 

@@ -10,10 +10,13 @@ from orchestrator.refusal import Refused
 SCHEMA = 1  # PRAGMA user_version
 
 
-def require_known(registry: Path) -> None:
-    """Raises Refused for a registry of a newer version, or a file that is none."""
+def require_known(registry: Path) -> str:
+    """What is wrong with the file, or an empty text. Raises Refused for a registry of a newer version.
+
+    A damaged one stops nothing that only needs plans and runs; who would write it refuses.
+    """
     if not registry.exists():
-        return
+        return ""
     # Without a log beside it nobody is writing, and `immutable` leaves no -shm and -wal files behind.
     mode = "mode=ro" if registry.with_name(registry.name + "-wal").exists() else "immutable=1"
     uri = f"{registry.absolute().as_uri()}?{mode}"
@@ -24,11 +27,9 @@ def require_known(registry: Path) -> None:
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
-        raise Refused(
-            f"{registry} cannot be read: {error}; move it away, runs and plans are whole without it and "
-            "`grpoq plan` writes it again"
-        ) from None
+        return f"{registry} is damaged: {error}; plans and runs are whole without it: `grpoq doctor --rebuild`"
     if version > SCHEMA:
         raise Refused(
             f"{registry} was written by a newer grpoq (schema {version}, this one knows {SCHEMA}); update grpoq"
         )
+    return ""

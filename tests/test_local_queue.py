@@ -225,6 +225,70 @@ def test_a_stopped_worker_is_ended_too(fake: FakeHome) -> None:  # noqa: F811
     assert (run.error(1) or {})["class"] == "stalled"
 
 
+def test_an_attempt_out_of_reach_is_overtaken_and_fenced(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Another host's watcher may not signal it: the second attempt starts, the first wakes up and is refused."""
+    plan = fake.planned("stall_s=1", "stall_steps=2", steps=60)
+    run = plan.runs()[0]
+    plan.record_wish("local", 1)
+    monkeypatch.setenv("GRPOQ_FAKE_STEP_S", "0.05")
+
+    def watched(condition) -> None:
+        def one_pass():
+            with fake.home.applying():
+                reconciler.one_pass()
+            return condition()
+
+        until(one_pass, "what the watcher waits for", 40)
+
+    reconciler = Reconciler(fake.home, say=lambda line: None, watching=True)
+    watched(lambda: alive_at(run, 7))
+    pid = (run.heartbeat(1) or {})["pid"]
+    kill(run, signal.SIGSTOP)
+    monkeypatch.setenv("GRPOQ_HOST_NAME", "another")
+    reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.0)
+    watched(lambda: alive_at(run, 12) == 2)
+    assert [s.take_over for s in run.submissions()] == [False, True]
+    assert plan_status(fake.home, plan)["runs"][0]["state"] == "running"
+    os.kill(pid, signal.SIGCONT)
+    until(lambda: exit_code(run, 1) == 79, "the first is refused")
+    watched(run.has_result)
+    assert run.attempts() == [1, 2] and [row["step"] for row in run.metrics()] == unbroken_rows(60)
+    commits = [(e["event"], e["attempt"]) for e in durable.read_lines(run.events_path)]
+    after = commits[commits.index(("claim", 2)) :]
+    assert {number for _, number in after} == {2}, "the first attempt committed something after it was overtaken"
+
+
+def test_a_wall_clock_that_jumps_ends_nobody_and_delays_nothing(
+    fake: FakeHome,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An hour on, then back to 1970, as the watcher sees it; a lost submission must not wait until 1970 has passed."""
+    plan = fake.planned("stall_s=2", "stall_steps=2", steps=40)
+    run = plan.runs()[0]
+    plan.record_wish("local", 1)
+    monkeypatch.setenv("GRPOQ_FAKE_STEP_S", "0.05")
+    shift = [0.0]
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + shift[0])
+    reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.3)
+
+    def one_pass() -> None:
+        with fake.home.applying():
+            reconciler.one_pass()
+
+    until(lambda: one_pass() or alive_at(run, 3), "it trains")
+    for jump in (3600.0, -1.7e9):
+        shift[0] = jump
+        one_pass()
+        assert plan_status(fake.home, plan)["runs"][0]["note"] == ""
+    run.submit("local")  # a submission of 1970 whose launch dies at once
+    (run.launch_log(2)).write_text("# launch\n")
+    kill(run)
+    shift[0] = -1.71e9
+    until(lambda: one_pass() or run.has_result(), "it ends", 40)
+    assert run.error(1) is None and [row["step"] for row in run.metrics()] == unbroken_rows(40)
+
+
 @pytest.mark.parametrize(
     "knob, attempts, kind",
     [

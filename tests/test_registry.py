@@ -67,8 +67,9 @@ def test_a_newer_registry_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_a_broken_registry_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"not a database at all, but long enough to be read as one" * 20)
-    with pytest.raises(Refused, match="cannot be read"):
-        require_known(path)
+    assert "is damaged" in require_known(path) and "--rebuild" in require_known(path)
+    with pytest.raises(Refused, match="is damaged"):
+        Registry(path).log([])
 
 
 def test_asking_for_the_version_leaves_no_file_behind(tmp_path: Path) -> None:

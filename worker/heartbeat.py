@@ -39,11 +39,11 @@ class Heartbeat:
             row["step_at"], self.paced = now, step
         if phase in ("ready", "saved") and step:
             row["checkpoint_step"] = step
-        row |= {"step": step, "beat": now, "phase": phase}
+        row |= {"step": step, "beat": now, "clock": time.monotonic(), "phase": phase}
         durable.replace_json_fast(self.claim.path / "heartbeat.json", row)
 
     def tick(self) -> None:
         """Beat again if the last one is TICK_S old: a phase of a large model can take many minutes."""
-        if time.time() - self.row["beat"] >= TICK_S:
-            self.row["beat"] = time.time()
+        if time.monotonic() - self.row.get("clock", 0.0) >= TICK_S:
+            self.row |= {"beat": time.time(), "clock": time.monotonic()}
             durable.replace_json_fast(self.claim.path / "heartbeat.json", self.row)

@@ -128,7 +128,14 @@ def save(run: RunDir, claim: Claim, step: int) -> None:
 
 
 def beat(claim: Claim, step: int, steps: int, pace: float, saved: int) -> None:
-    row = {"beat": time.time(), "attempt": claim.number, "step": step, "steps": steps, "step_at": time.time()}
+    row = {
+        "beat": time.time(),
+        "clock": time.monotonic(),
+        "attempt": claim.number,
+        "step": step,
+        "steps": steps,
+        "step_at": time.time(),
+    }
     row |= {"seconds_per_step": pace, "phase": "train", "checkpoint_step": saved}
     durable.replace_json_fast(claim.path / "heartbeat.json", identity() | row)
 

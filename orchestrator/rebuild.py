@@ -1,0 +1,41 @@
+"""`grpoq doctor --rebuild`: jobs.sqlite made again from plans and run directories, which are whole without it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from core import durable
+from core.run_dir import RunDir
+from orchestrator.home import Home
+from orchestrator.plan_dir import all_plans, read_spec
+from orchestrator.registry import Event, Registry
+
+
+def rebuild(home: Home) -> tuple[int, int]:
+    """Returns how many plans and runs the new registry holds; a present one is moved aside, never deleted."""
+    home.require_writable()
+    with home.applying():
+        aside = time.strftime("%Y%m%d-%H%M%S")
+        for suffix in ("", "-wal", "-shm"):
+            path = home.registry.with_name(home.registry.name + suffix)
+            if path.exists():
+                path.rename(path.with_name(f"{home.registry.name}.aside-{aside}{suffix}"))
+        registry, plans, runs = Registry(home.registry), 0, 0
+        events: list[Event] = []
+        for plan in reversed(all_plans(home)):
+            specs = [read_spec(run) for run in plan.runs()]
+            registry.add_plan(plan.plan_id, plan.content, specs)
+            plans, runs = plans + 1, runs + len(specs)
+            events += [event for run in plan.runs() for event in _events(run)]
+        registry.log(sorted(events, key=lambda event: event.time))
+    return plans, runs
+
+
+def _events(run: RunDir) -> Iterator[Event]:
+    """What the run's own files still tell; what only the old registry knew is in the file set aside."""
+    for submission in run.submissions():
+        yield Event(time=submission.time, run_id=run.run_id, what="submitted", attempt=submission.number)
+    for row in durable.read_lines(run.events_path):
+        detail = f"step {row['step']}" if row.get("step") is not None else ""
+        yield Event(time=row["time"], run_id=run.run_id, what=row["event"], attempt=row["attempt"], detail=detail)
