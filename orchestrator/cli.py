@@ -5,6 +5,7 @@ Imports at the top are the cheap ones; a command brings its own, so that `status
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 HomeOption = Annotated[str | None, typer.Option("--home", metavar="DIR", help="instead of GRPOQ_HOME or the cwd")]
 PlanOption = Annotated[
     str | None,
@@ -452,6 +454,14 @@ def main() -> None:
     except Refused as refusal:
         _tell(str(refusal))
         sys.exit(refusal.exit_code)
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        _tell(
+            f"{error.filename or 'the home'}: {os.strerror(error.errno or 0)}; what was acknowledged before is kept, "
+            "what this command began is completed by giving it again once that is mended"
+        )
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

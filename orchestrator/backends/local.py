@@ -89,10 +89,15 @@ class LocalQueue:
     def _locked_log(self, run: RunDir, number: int) -> int:
         """The launch log under its name and its lock in one step, so that no reader sees it unlocked."""
         temporary = run.path / f".launch-{number:04d}.{os.getpid()}"
-        log = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        fcntl.flock(log, fcntl.LOCK_EX)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        os.write(log, f"# {stamp} UTC launch of submission {number}\n".encode())
-        temporary.rename(run.launch_log(number))
-        durable.fsync_dir(run.path)
+        temporary.unlink(missing_ok=True)  # of a launch that failed
+        log = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+            os.write(log, f"# {stamp} UTC launch of submission {number}\n".encode())
+            temporary.rename(run.launch_log(number))
+            durable.fsync_dir(run.path)
+        except BaseException:  # a full disk: left open, its lock would bar every later launch
+            os.close(log)
+            raise
         return log
