@@ -87,12 +87,13 @@ def plan(
         draft = make(read_matrix(find_matrix(matrix)), choices)
     planning.require_room(here, draft)
     costs = price(here, draft.content, draft.specs)
+    probe_of = matrix if matrix and not probe else ""
     if dry_run:
-        _show_plan(draft.plan_id, draft.content, draft.specs, costs, as_json)
+        _show_plan(draft.plan_id, draft.content, draft.specs, costs, probe_of, as_json)
         _tell("dry run: nothing was written")
         return
     locked, is_new = planning.write_plan(here, draft)
-    _show_plan(locked.plan_id, locked.content, draft.specs, costs, as_json)
+    _show_plan(locked.plan_id, locked.content, draft.specs, costs, probe_of, as_json)
     if not is_new:
         kept, now = locked.content["snapshot"], draft.content["snapshot"]
         _tell("planned before; nothing was added")
@@ -429,14 +430,16 @@ def _show_plan(plan_id: str, content: dict[str, Any], specs: list[Any], costs: d
         return
     config = next(spec.config for spec in specs if spec.kind == "train")
     print(f"plan {plan_id}  hash {content['hash'][:12]}  snapshot {content['snapshot']}")
-    print(f"{len(specs)} runs, {content['slots']} at a time, {config.threads} threads each")
+    training = sum(spec.kind == "train" for spec in specs)
+    others = f" and {len(specs) - training} of other kinds" if training < len(specs) else ""
+    print(f"{training} training runs{others}, {content['slots']} at a time, {config.threads} threads each")
     shape = f"{config.steps} steps of {config.batch} rollouts on {config.device}"
     print(f"preset {content['preset']}: {config.model}, {shape}")
     for spec in specs:
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
-    print("\n".join(price_lines(costs, content["name"])))
+    print("\n".join(price_lines(costs, probe_of)))
     print("next: grpoq submit")
 
 

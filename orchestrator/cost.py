@@ -109,12 +109,11 @@ def price(home: Home, content: dict[str, Any], specs: Sequence[RunSpec]) -> dict
     }
 
 
-def price_lines(price: dict[str, Any], name: str) -> list[str]:
+def price_lines(price: dict[str, Any], probe_of: str) -> list[str]:
+    """`probe_of`: what a probe would be planned of; empty: this is one."""
     if price["box_hours"] is None:
-        return [
-            "price: unknown, nothing of this shape has been measured in this home; to measure it:",
-            f"  grpoq plan {name} --probe && grpoq submit && grpoq wait",
-        ]
+        hint = f"; to measure it:\n  grpoq plan {probe_of} --probe && grpoq submit && grpoq wait" if probe_of else ""
+        return [f"price: unknown, nothing of this shape has been measured in this home{hint}"]
     money = f", {_span(price['money'], price['currency'])}" if price["money"] else ""
     lines = [f"price: {_span(price['box_hours'], 'box hours')}{money}", f"  from {'; '.join(price['measured_from'])}"]
     if price["unpriced"]:

@@ -85,4 +85,13 @@ def test_status_imports_neither_torch_nor_sqlmodel(tmp_path: Path) -> None:
         "import orchestrator.status, orchestrator.status_text\n"
         "print(*sys.modules)"
     )
-    assert not loaded(code) & {"torch", "transformers", "peft", "numpy", "sqlmodel", "sqlalchemy", "pydantic", "matplotlib"}
+    assert not loaded(code) & {
+        "torch",
+        "transformers",
+        "peft",
+        "numpy",
+        "sqlmodel",
+        "sqlalchemy",
+        "pydantic",
+        "matplotlib",
+    }
