@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from core.adapter import ADAPTERS
 from core.adapters.base import Adapter
 from core.decoder import Decoder, make_decoder
-from core.models import LanguageModel
+from core.models import LanguageModel, load
 from core.problems import prompt_messages
 from core.rollouts import sample, uniforms
 from core.spec import TrainConfig
@@ -60,3 +61,14 @@ class Policy:
 
     def fits(self, task: Task) -> bool:
         return len(self.prompt(task)) <= self.config.max_prompt
+
+
+def attached(config: TrainConfig, seed: int, tick: Callable[[], None] = lambda: None) -> Policy:
+    """The config's model with a fresh adapter around it; `refresh` it before it is asked. Raises DataError."""
+    language_model = load(config.model, config.device, config.dtype)
+    adapter = ADAPTERS[config.adapter](language_model, config, seed)
+    if config.grad_checkpointing:
+        adapter.model.train()  # dropout is 0 everywhere; transformers checkpoints only in this mode
+        adapter.model.gradient_checkpointing_enable({"use_reentrant": False})
+        adapter.model.enable_input_require_grads()
+    return Policy.of(language_model, adapter, config, tick)

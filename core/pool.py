@@ -48,10 +48,7 @@ class Pool:
 
 def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
     """Raises DataError where the rows are not the planned ones, or too few are left."""
-    if config.problems == "nano":
-        train, held_out = list(world.problems("train", NANO_TRAIN)), list(world.problems("held_out", NANO_HELD_OUT))
-    else:
-        train, held_out = _split(_rows(run, config), config.held_out_share)
+    train, held_out = halves(run, config)
     fitting_train = _fitting(train, config, policy)
     fitting_held_out = _fitting(held_out, config, policy)[: config.eval_problems]
     left_out = len(train) - len(fitting_train)
@@ -65,9 +62,28 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
         train=_tasks(fitting_train, config),
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,
-        pairs=PairSets(functools.partial(_pairs, run, config)),
+        pairs=pair_sets(run, config),
         teacher=_teachers(run, config, policy) if config.mix else None,
     )
+
+
+def halves(run: RunDir, config: TrainConfig) -> tuple[list[Problem], list[Problem]]:
+    """The problems to train on and those held out, long prompts among them. Raises DataError."""
+    if config.problems == "nano":
+        return list(world.problems("train", NANO_TRAIN)), list(world.problems("held_out", NANO_HELD_OUT))
+    return _split(_rows(run, config), config.held_out_share)
+
+
+def held_out_tasks(run: RunDir, config: TrainConfig, policy: Policy) -> list[Task]:
+    """What a policy is judged on. Raises DataError where no prompt fits."""
+    fitting = _fitting(halves(run, config)[1], config, policy)[: config.eval_problems]
+    if not fitting:
+        raise DataError(f"no held-out problem has a prompt of at most {config.max_prompt} tokens; raise max_prompt")
+    return _tasks(fitting, config)
+
+
+def pair_sets(run: RunDir, config: TrainConfig) -> PairSets:
+    return PairSets(functools.partial(_pairs, run, config))
 
 
 def _pairs(run: RunDir, config: TrainConfig, concept: str) -> list[Pair]:

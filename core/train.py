@@ -8,49 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from core import checkpoint, diagonal, directions, durable, metrics
-from core.adapter import ADAPTERS
 from core.adapters.base import tensors_sha256
 from core.arm import Arm, Step
 from core.arms import ARMS
+from core.attempt import Attempt, Preempted
 from core.checkpoint import TrainState
 from core.evaluate import evaluate
-from core.models import load
-from core.policy import Policy
+from core.policy import Policy, attached
 from core.pool import Pool, load_pool
-from core.run_dir import RunDir
 from core.sandbox import Sandbox
-from core.spec import SCHEMA, RunSpec
+from core.spec import SCHEMA
 from core.step import optimize, reward, roll_out
-
-
-class Preempted(Exception):
-    """Somebody wants this process to end, and the checkpoint is saved. Worker exit code 75."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What the loop needs of the process around it."""
-
-    run: RunDir
-    spec: RunSpec
-    number: int
-    machine: dict[str, str]
-    beat: Callable[[int, str], None]  # (last finished step, phase)
-    tick: Callable[[], None]  # within a phase: still at it
-    wants_stop: Callable[[], bool]
-    require_disk: Callable[[], None]  # raises below the plan's floor
-
-    @property
-    def folder(self) -> Path:
-        return self.run.attempt(self.number)
 
 
 @dataclass(frozen=True)
@@ -94,18 +68,12 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
     """Model, adapter, optimizer and problems; then the newest checkpoint over them, where there is one."""
     spec, config = attempt.spec, attempt.spec.config
     attempt.beat(0, "load")
-    language_model = load(config.model, config.device, config.dtype)
-    adapter = ADAPTERS[config.adapter](language_model, config, spec.seed)
-    if config.grad_checkpointing:
-        adapter.model.train()  # dropout is 0 everywhere; transformers checkpoints only in this mode
-        adapter.model.gradient_checkpointing_enable({"use_reentrant": False})
-        adapter.model.enable_input_require_grads()
+    policy = attached(config, spec.seed, attempt.tick)
     betas = (config.beta1, config.beta2)
-    parameters = list(adapter.parameters.values())
+    parameters = list(policy.adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
-    policy = Policy.of(language_model, adapter, config, attempt.tick)
     pool = load_pool(attempt.run, config, policy)
-    state = TrainState(0, adapter, optimizer, {})
+    state = TrainState(0, policy.adapter, optimizer, {})
     arm = ARMS[spec.arm]
     found = checkpoint.latest(attempt.run)
     if found is not None:

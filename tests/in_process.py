@@ -9,9 +9,10 @@ from typing import Any
 
 from core import durable
 from core.arm_rules import arm_problem
+from core.attempt import Attempt, Preempted
 from core.run_dir import RunDir
 from core.spec import RunSpec, resolve_config
-from core.train import Attempt, Preempted, train
+from core.train import train
 
 SMALL: dict[str, Any] = {
     "steps": 6, "checkpoint_every": 2, "eval_every": 6, "eval_problems": 2, "eval_samples": 1, "max_new": 12,

@@ -9,7 +9,7 @@ import torch
 
 from core.adapter import ADAPTERS
 from core.adapters import svd
-from core.adapters.base import switched_off
+from core.adapters.base import switched_off, tensors_sha256
 from core.models import load
 from core.spec import CHOICES
 
@@ -111,6 +111,19 @@ def test_svd_is_cached_by_content_and_a_torn_or_lost_cache_changes_nothing(
     assert svd.svd_basis(weight)[0].equal(first[0]) and len(list((tmp_path / "svd").iterdir())) == 1
     svd.svd_basis(weight + 1)
     assert len(list((tmp_path / "svd").iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTERS))
+def test_every_adapter_comes_back_from_its_folder_whatever_it_was_drawn_with(name: str, tmp_path: Path) -> None:
+    c = small_policy.config(adapter=name)
+    trained = small_policy.moved(small_policy.policy(c)).adapter
+    trained.save(tmp_path)
+    other = small_policy.policy(c, seed=8).adapter
+    other.load(tmp_path)
+    assert tensors_sha256(other.state()) == tensors_sha256(trained.state())
+    assert torch.equal(other.model(IDS).logits, trained.model(IDS).logits)
+    with other.ablated(), trained.ablated():
+        assert torch.equal(other.model(IDS).logits, trained.model(IDS).logits)
 
 
 def test_svd_knobs_come_back_from_their_folder(tmp_path: Path) -> None:

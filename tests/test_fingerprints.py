@@ -13,6 +13,7 @@ from core.adapter import ADAPTERS
 from core.adapters.base import TARGETS
 from core.arm import Step
 from core.arms import ARMS
+from core.attempt import Attempt
 from core.detection import auroc, detect, f1, least_squares_scores, two_means
 from core.fingerprints import (
     Recipe,
@@ -33,7 +34,7 @@ from core.pool import Pool
 from core.rollouts import generator
 from core.run_dir import RunDir
 from core.spec import PRESETS, RunSpec
-from core.train import Attempt, train
+from core.train import train
 
 CONFIG = dataclasses.replace(PRESETS["smoke"], grift_r=4, grift_sketch=64)
 SAMPLES = [([5, 6, 7, 8, 9, 10, 11], [20, 21, 22]), ([12, 13], [30, 31, 32, 33, 34, 35, 1])]

@@ -32,7 +32,7 @@ def classify(error: BaseException) -> Failure:
 
 
 _TABLE = (
-    ("core.train", "Preempted", Failure("preempted", 75, quiet=True)),
+    ("core.attempt", "Preempted", Failure("preempted", 75, quiet=True)),
     ("torch", "OutOfMemoryError", Failure("cuda_oom", 77)),
     ("worker.arithmetic", "CannotHonour", Failure("plan", 78)),
     ("core.checkpoint", "MachineMismatch", Failure("plan", 78)),

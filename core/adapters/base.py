@@ -29,6 +29,7 @@ class Adapter:
     merged: Callable[[str], Tensor]  # weight name -> weight with the adapter in it, the quarantine too unless ablated
     zeroed: Switch  # inside: the model as it was, the free reference
     save: Callable[[Path], None]  # the final form, loadable without us where the format allows it
+    load: Callable[[Path], None]  # what `save` wrote, onto this adapter of the same shape
     ablated: Switch = contextlib.nullcontext  # inside: without the quarantine, what is deployed
     parked: dict[str, str] = field(default_factory=dict)  # parameter -> the quarantine's parameter of the same module
     # (N,) rows of the next forwards: is the quarantine in, is the deployed block's gradient stopped

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from core.adapters.base import Adapter
 from core.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
 from core.models import LanguageModel
 from core.spec import TrainConfig
+
+FILE = "lora_blocks.safetensors"
 
 
 class Block(nn.Module):
@@ -91,11 +93,18 @@ def attach_blocks(language_model: LanguageModel, config: TrainConfig, seed: int)
         for part in ("kept.A", "kept.B", "quarantine.A", "quarantine.B")
     }
 
+    starts = {f"{n}.{p}0": layer.get_buffer(f"{p}0") for n, layer in layers.items() for p in _PARTS}
+
     def save(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        starts = {f"{n}.{p}0": layer.get_buffer(f"{p}0") for n, layer in layers.items() for p in _PARTS}
         tensors = {name: t.detach().cpu().contiguous() for name, t in {**parameters, **starts}.items()}
-        save_file(tensors, folder / "lora_blocks.safetensors", metadata={"format": "grpoq lora blocks 1"})
+        save_file(tensors, folder / FILE, metadata={"format": "grpoq lora blocks 1"})
+
+    @torch.no_grad()
+    def load(folder: Path) -> None:
+        found = load_file(folder / FILE)
+        for name, tensor in {**parameters, **starts}.items():
+            tensor.copy_(found[name])
 
     return Adapter(
         model=model,
@@ -104,6 +113,7 @@ def attach_blocks(language_model: LanguageModel, config: TrainConfig, seed: int)
         merged=functools.partial(merged_weight, model, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
+        load=load,
         ablated=functools.partial(switched, layers, "with_quarantine", False),
         parked={n: n.replace(".kept.", ".quarantine.") for n in parameters if ".kept." in n},
         masked=lambda is_in, is_detached: switched(layers, "masks", (is_in, is_detached)),

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file
 from torch import Tensor
 
 from core.adapters.base import TARGETS, Adapter
@@ -69,8 +71,12 @@ def _adapter(wrapped: PeftModel, frozen: dict[str, Tensor]) -> Adapter:
     def save(folder: Path) -> None:
         wrapped.save_pretrained(str(folder))
 
+    def load(folder: Path) -> None:
+        found: Any = set_peft_model_state_dict(wrapped, load_file(folder / SAFETENSORS_WEIGHTS_NAME))
+        assert not found.unexpected_keys, f"{folder} is of another adapter: {found.unexpected_keys[:3]}"
+
     module_of = {name: name.removeprefix("base_model.model.").partition(".lora_")[0] for name in parameters}
     assert set(module_of.values()) == set(modules), "parameter names do not lead back to their modules"
     return Adapter(
-        model, modules, parameters, merged, wrapped.disable_adapter, save, frozen=frozen, module_of=module_of
+        model, modules, parameters, merged, wrapped.disable_adapter, save, load, frozen=frozen, module_of=module_of
     )

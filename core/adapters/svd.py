@@ -29,6 +29,8 @@ from core.spec import TrainConfig
 
 log = logging.getLogger(__name__)
 
+FILE = "svd_knobs.safetensors"
+
 
 class SvdLinear(WrappedLinear):
     U: Tensor  # (d_out, r)
@@ -75,25 +77,27 @@ def attach_svd(language_model: LanguageModel, config: TrainConfig, seed: int) ->
     def save(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: p.detach().cpu().contiguous() for name, p in everything.items()}
-        save_file(tensors, folder / "svd_knobs.safetensors", metadata={"format": "grpoq svd knobs 1"})
+        save_file(tensors, folder / FILE, metadata={"format": "grpoq svd knobs 1"})
 
-    return Adapter(
+    adapter = Adapter(
         model=model,
         modules=dict(layers),
         parameters=everything,
         merged=functools.partial(merged_weight, model, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
+        load=lambda folder: adapter.load_state(load_file(folder / FILE)),
         ablated=functools.partial(switched, layers, "with_quarantine", False),
         parked=parked,
         module_of={name: name.rpartition(".")[0] for name in everything},
     )
+    return adapter
 
 
 def load_knobs(language_model: LanguageModel, folder: Path, config: TrainConfig) -> Adapter:
     """Put a finished run's knobs (its `adapter/` folder) back on the base model it was trained from."""
     adapter = attach_svd(language_model, config, 0)
-    adapter.load_state(load_file(folder / "svd_knobs.safetensors"))
+    adapter.load(folder)
     return adapter
 
 

@@ -16,12 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from core import durable
-from core.adapter import ADAPTERS
 from core.arms import ARMS
 from core.evaluate import evaluate
-from core.models import load
 from core.nano import text, world
-from core.policy import Policy
+from core.policy import Policy, attached
 from core.run_dir import RunDir
 from core.sandbox import Sandbox
 from core.spec import PRESETS, RunSpec, TrainConfig
@@ -38,8 +36,7 @@ def measure(policy: Policy, mode: str, samples: int, sandbox: Sandbox) -> dict[s
 
 
 def fresh_policy(config: TrainConfig = PRESETS["nano"], seed: int = 0) -> Policy:
-    language_model = load("nano")
-    policy = Policy.of(language_model, ADAPTERS[config.adapter](language_model, config, seed), config)
+    policy = attached(config, seed)
     policy.refresh()
     return policy
 
