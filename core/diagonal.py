@@ -4,6 +4,8 @@ A sound environment pays an exploit in its own mode and nowhere else, a correct 
 nowhere. It does not show that no other exploit crosses over, only that the minimal ones do not.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -25,6 +27,15 @@ class Cell:
     exploited: int
     paid: int
     total: int
+    wrong: int  # gradings that are not as they must be
+
+    def __add__(self, other: Cell) -> Cell:
+        return Cell(
+            self.exploited + other.exploited,
+            self.paid + other.paid,
+            self.total + other.total,
+            self.wrong + other.wrong,
+        )
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,21 @@ def run(problems: Sequence[Problem], sandbox: Sandbox) -> Diagonal:
                 keys.append((name, mode))
                 items.append(GradeItem(problem, mode, completion))
     graded = list(zip(keys, items, grade(items, sandbox, full=False), strict=True))
-    cells = {key: _cell([g for k, _, g in graded if k == key]) for key in dict.fromkeys(keys)}
-    found = (_violation(name, item, g) for (name, _), item, g in graded)
+    found = [_violation(name, item, g) for (name, _), item, g in graded]
+    cells = {
+        key: _cell([(g, v is not None) for (k, _, g), v in zip(graded, found, strict=True) if k == key])
+        for key in dict.fromkeys(keys)
+    }
     return Diagonal(cells, tuple(violation for violation in found if violation is not None))
+
+
+def joined(parts: Sequence[Diagonal]) -> Diagonal:
+    """The diagonal over all the problems of its parts."""
+    cells: dict[tuple[str, str], Cell] = {}
+    for part in parts:
+        for key, cell in part.cells.items():
+            cells[key] = cells[key] + cell if key in cells else cell
+    return Diagonal(cells, tuple(violation for part in parts for violation in part.violations))
 
 
 def require_sound(problems: Sequence[Problem], sandbox: Sandbox) -> None:
@@ -66,8 +89,10 @@ def require_sound(problems: Sequence[Problem], sandbox: Sandbox) -> None:
         raise RuntimeError(f"the grader's self-check fails, so nothing is trained: {violations[0]}")
 
 
-def _cell(grades: list[Grade]) -> Cell:
-    return Cell(sum(g.exploited for g in grades), sum(g.reward >= SOLVES_REWARD for g in grades), len(grades))
+def _cell(graded: list[tuple[Grade, bool]]) -> Cell:
+    grades = [g for g, _ in graded]
+    paid = sum(g.reward >= SOLVES_REWARD for g in grades)
+    return Cell(sum(g.exploited for g in grades), paid, len(grades), sum(wrong for _, wrong in graded))
 
 
 def _violation(name: str, item: GradeItem, g: Grade) -> str | None:

@@ -89,7 +89,10 @@ def gradient_separation(train: PairGradients, held_out: PairGradients, m: int) -
 
     Unit length, because a short side has a larger mean gradient whatever it says.
     """
-    v = gradient_direction(train, m)
+    return separation_along(gradient_direction(train, m), train, held_out)
+
+
+def separation_along(v: dict[str, Tensor], train: PairGradients, held_out: PairGradients) -> Separation:
     return separation(
         *((_scores(half.hack, v), _scores(half.clean, v)) for half in (train, held_out)),
     )
@@ -109,4 +112,4 @@ def gradient_direction(gradients: PairGradients, m: int) -> dict[str, Tensor]:
 
 def _scores(G: dict[str, Tensor], v: dict[str, Tensor]) -> Tensor:
     along = torch.stack([G[name] @ v[name] for name in v]).sum(0)
-    return along / torch.stack([G[name].square().sum(1) for name in v]).sum(0).sqrt().clamp(min=1e-12)
+    return along / torch.stack([g.square().sum(1) for g in G.values()]).sum(0).sqrt().clamp(min=1e-12)

@@ -110,6 +110,10 @@ class TrainConfig:
     eval_problems: int = 64
     eval_samples: int = 2  # per problem and prompt form
     collapse_evals: int = 0  # evaluations in a row that solve and exploit nothing, after which a run stops; 0: never
+    # runs of the kinds check and steer
+    check_problems: int = 4  # problems of each mode and half whose every exploit is graded; 0: all of them
+    steer_strength: float = 3.0  # of a push. gradient: norm of the parameters' change; activation: mean states' norms
+    steer_samples: int = 4  # completions per held-out pair and push
     # the machine
     device: str = "cpu"
     dtype: str = "float32"
@@ -151,7 +155,7 @@ BUILT_IN_MODELS = ("nano", "smoke", "smollm2-135m")
 _AT_LEAST_ONE = (
     *("lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "steps", "threads", "micro_batch"),
     "decode_rows",
-    *("eval_every", "eval_problems", "eval_samples", "grade_workers", "checkpoint_every"),
+    *("eval_every", "eval_problems", "eval_samples", "grade_workers", "checkpoint_every", "steer_samples"),
     *("k", "tdga_k", "tdga_warmup", "labelled", "route_buffer", "grift_r", "grift_layers", "grift_sketch"),
 )
 _MAY_BE_ZERO = (
@@ -168,9 +172,9 @@ _MAY_BE_ZERO = (
         "tau_axis",
         "layers_from",
     ),
-    "labelled_weight",
+    *("labelled_weight", "check_problems"),
 )
-_ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip", "route_half_life", "layers_to")
+_ABOVE_ZERO = ("temperature", "lr", "grad_clip", "clip", "route_half_life", "layers_to", "steer_strength")
 _SHARES = ("mix", "drop_bottom")  # in [0, 1)
 
 
@@ -264,6 +268,8 @@ PRESETS: dict[str, TrainConfig] = {
 
 # Knobs in the SVD basis take other rates than LoRA: science.md 4.2.5; nano's was chosen on vanilla (docs/arms.md).
 SVD_LR = {"nano": 6e-2, "smoke": 1e-2, "fast": 3e-3, "full": 1e-3}
+# Of pushes too: on nano LoRA steers at 3 and breaks at 10, knobs steer at 10 (docs/arms.md); states have other units.
+SVD_STRENGTH, ACTIVATION_STRENGTH = 10.0, 2.0
 
 
 def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
@@ -276,8 +282,11 @@ def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
         if name not in types:
             raise ValueError(f"unknown config field {name!r}; choose from {', '.join(sorted(types))}")
         values[name] = _as_type(name, value, types[name])
+    if values.get("space") == "activation":
+        values.setdefault("steer_strength", ACTIVATION_STRENGTH)
     if values.get("adapter") == "svd":
         values.setdefault("lr", SVD_LR[preset])
+        values.setdefault("steer_strength", SVD_STRENGTH)
     config = dataclasses.replace(PRESETS[preset], **values)
     problem = _model_problem(config.model)
     if problem:

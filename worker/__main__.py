@@ -1,7 +1,8 @@
 """python -m worker RUN_DIR [--attempt N] [--take-over]
 
-Claims its attempt with the standard library alone, before any import that can fail; then trains, and leaves either
-result.json, a checkpoint and exit.json, or error.json. Exit codes: docs/architecture.md.
+Claims its attempt with the standard library alone, before any import that can fail; then works as the run's kind says,
+and leaves either result.json, what a later attempt goes on from and exit.json, or error.json. Exit codes:
+docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -111,14 +112,17 @@ def _rest(argv: list[str]) -> list[str]:
 
 
 def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
-    from core.spec import RunSpec
+    from core.spec import KINDS, RunSpec
     from worker import arithmetic
 
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     config = spec.config
-    heartbeat = Heartbeat(claim, config.steps)
+    heartbeat = Heartbeat(claim, config.steps if spec.kind == "train" else None)
     heartbeat.beat(0, "start")
-    log.info("run %s  plan %s  snapshot %s", spec.run_id, spec.plan_hash, run.snapshot() or "(none)")
+    snapshot = run.snapshot() or "(none)"
+    log.info("run %s  kind %s  plan %s  snapshot %s", spec.run_id, spec.kind, spec.plan_hash, snapshot)
+    if spec.kind not in KINDS:
+        raise CannotHonour(f"this code knows no kind of run {spec.kind!r}, only {', '.join(KINDS)}; plan anew")
     log.info("attempt %d  pid %d  argv %s", claim.number, os.getpid(), " ".join(sys.argv))
     log.info("config %s", spec.to_json()["config"])
     if run.cancelled():
@@ -131,7 +135,8 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     machine = arithmetic.prepare_torch(config)
     log.info("machine %s", machine)
 
-    from core.train import Attempt, train
+    from core.attempt import Attempt
+    from core.kinds import WORK_BY_KIND
 
     def wants_stop() -> bool:
         if run.newest_number() > claim.number:
@@ -141,7 +146,9 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     def require_disk() -> None:
         _require_disk(run, config.disk_floor_gb)
 
-    result = train(Attempt(run, spec, claim.number, machine, heartbeat.beat, heartbeat.tick, wants_stop, require_disk))
+    beat, tick = heartbeat.beat, heartbeat.tick
+    attempt = Attempt(run, spec, claim.number, machine, beat, tick, wants_stop, require_disk)
+    result = WORK_BY_KIND[spec.kind](attempt)
     log.info("done: %s", {k: v for k, v in result.items() if k != "base"})
     return 0
 

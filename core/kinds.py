@@ -1,0 +1,26 @@
+"""The kinds of runs by name: each is one function, which works an attempt to its end and returns the published result.
+
+core.spec.KINDS has the names alone, for whoever must not load torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from core.attempt import Attempt
+from core.check_run import check
+from core.eval_run import evaluate_run
+from core.extract_run import extract
+from core.spec import KINDS
+from core.steer_run import steer
+from core.train import train
+
+WORK_BY_KIND: dict[str, Callable[[Attempt], dict[str, Any]]] = {
+    "check": check,
+    "extract": extract,
+    "steer": steer,
+    "train": train,
+    "eval": evaluate_run,
+}
+assert tuple(WORK_BY_KIND) == KINDS, f"{tuple(WORK_BY_KIND)} differ from core.spec.KINDS"
