@@ -11,9 +11,11 @@
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
     run.lock             flock for every commit: claim, checkpoint, result, submission
     attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json
+                         (kinds other than train: shards.jsonl for the rows)
     ckpt/step_NNNNNN/    whole or absent (core.checkpoint)
     adapter/             the final adapter
     result.json          its existence means done
+    eval/<hash>.json     evaluations of its weights, by runs of kind eval
 
 Standard library only: the worker claims its attempt through this file before it imports anything that can fail.
 """

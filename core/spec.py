@@ -268,8 +268,7 @@ PRESETS: dict[str, TrainConfig] = {
 
 # Knobs in the SVD basis take other rates than LoRA: science.md 4.2.5; nano's was chosen on vanilla (docs/arms.md).
 SVD_LR = {"nano": 6e-2, "smoke": 1e-2, "fast": 3e-3, "full": 1e-3}
-# Of pushes too: on nano LoRA steers at 3 and breaks at 10, knobs steer at 10 (docs/arms.md); states have other units.
-SVD_STRENGTH, ACTIVATION_STRENGTH = 10.0, 2.0
+SVD_STRENGTH = 10.0  # of a push: on nano LoRA steers at 3 and breaks at 10, knobs steer at 10
 
 
 def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
@@ -282,8 +281,6 @@ def resolve_config(preset: str, overrides: dict[str, Any]) -> TrainConfig:
         if name not in types:
             raise ValueError(f"unknown config field {name!r}; choose from {', '.join(sorted(types))}")
         values[name] = _as_type(name, value, types[name])
-    if values.get("space") == "activation":
-        values.setdefault("steer_strength", ACTIVATION_STRENGTH)
     if values.get("adapter") == "svd":
         values.setdefault("lr", SVD_LR[preset])
         values.setdefault("steer_strength", SVD_STRENGTH)

@@ -1,4 +1,4 @@
-"""Runs of the trainer within the test's own process: no worker, no queue, a second or two each."""
+"""Runs within the test's own process: no worker, no queue, a second or two each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 from core import durable
 from core.arm_rules import arm_problem
 from core.attempt import Attempt, Preempted
+from core.kinds import WORK_BY_KIND
 from core.run_dir import RunDir
 from core.spec import RunSpec, resolve_config
-from core.train import train
 
 SMALL: dict[str, Any] = {
     "steps": 6, "checkpoint_every": 2, "eval_every": 6, "eval_problems": 2, "eval_samples": 1, "max_new": 12,
@@ -41,7 +41,7 @@ def planned(folder: Path, arm: str, seed: int = 7, **fields: Any) -> RunDir:
 
 
 def attempt(run: RunDir, stop_after: int | None = None) -> dict[str, Any] | None:
-    """Claim and train; with `stop_after` the attempt saves and ends after that step, as on SIGTERM. The result."""
+    """Claim and work; with `stop_after` the attempt saves and ends after that step, as on SIGTERM. The result."""
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     claim = run.claim(None, False)
     finished = [0]
@@ -53,7 +53,9 @@ def attempt(run: RunDir, stop_after: int | None = None) -> dict[str, Any] | None
         return stop_after is not None and finished[0] >= stop_after
 
     try:
-        return train(Attempt(run, spec, claim.number, {"cpu": "this"}, beat, lambda: None, wants_stop, lambda: None))
+        machine = {"cpu": "this"}
+        work = WORK_BY_KIND[spec.kind]
+        return work(Attempt(run, spec, claim.number, machine, beat, lambda: None, wants_stop, lambda: None))
     except Preempted:
         return None
     finally:
