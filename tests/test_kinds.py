@@ -27,8 +27,8 @@ from core.run_dir import RunDir
 from core.spec import KINDS, RunSpec, resolve_config
 
 SMALL = {"disk_floor_gb": 0.01, "steer_samples": 1, "check_problems": 1}
-# Shards of two problems: eight of them, long enough to be met by a signal.
-EVAL = {"model": "nano", "eval_problems": 16, "eval_samples": 2, "decode_rows": 4, "max_new": 48, "disk_floor_gb": 0.01}
+# Sixteen shards of two problems each: a signal that comes late still meets one.
+EVAL = {"model": "nano", "eval_problems": 32, "eval_samples": 2, "decode_rows": 4, "max_new": 48, "disk_floor_gb": 0.01}
 
 
 def planned(runs: Path, name: str, kind: str, of: str = "", **fields) -> RunDir:
@@ -279,7 +279,7 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_figures_of_an_unbrok
     found = finished(run)
 
     made = [[row["shard"] for row in durable.read_lines(run.attempt(n) / shards.FILE)] for n in (1, 2, 3)]
-    assert list(itertools.chain(*made)) == list(range(8)) and all(made)  # each shard was worked once
+    assert list(itertools.chain(*made)) == list(range(16)) and all(made)  # each shard was worked once
     assert found["metrics"] == unbroken["metrics"] and found["eval"] == unbroken["eval"] and found["attempts"] == 3
     assert json.loads(path.read_text()) == first | {"eval_run_id": "eval"}
     assert f"within 0.15 of training's own last evaluation, {result_of(trained)['hack_rate']:.3f}" in log(run, 3)
