@@ -422,7 +422,9 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
     return home
 
 
-def _show_plan(plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], as_json: bool) -> None:
+def _show_plan(
+    plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
+) -> None:
     from orchestrator.cost import price_lines
 
     if as_json:
