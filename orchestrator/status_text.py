@@ -28,10 +28,10 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
             f"{row['seconds_per_step']:.3g}" if row["seconds_per_step"] else "",
             in_words(row["eta_s"]) if row["eta_s"] is not None else "",
             str(row["attempt"] or ""),
-            row["note"],
+            row["note"].removeprefix("waits for ") if row["state"] == "blocked" else row["note"],
         ]
         if costs:
-            cells.insert(6, f"{row['cost']:.2f}")
+            cells.insert(6, f"{row['cost']:.2f}" if row["cost"] else "")
         body.append(cells)
     counts = status["counts"]
     words = [f"{counts[state]} {state}" for state in STATES if counts.get(state)]
