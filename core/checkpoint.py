@@ -56,18 +56,25 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
     temporary = run.checkpoints / f".{target.name}.{os.getpid()}"
     run.checkpoints.mkdir(exist_ok=True)
     durable.fsync_dir(run.path)
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    with durable.building(temporary):
+        _write(temporary, run, number, state, spec, machine)
+        with run.commit(number, "checkpoint", state.step):
+            _publish(temporary, target)
+    return target
+
+
+def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: dict[str, str]) -> None:
+    """The checkpoint's files, each on disk before state.json vouches for it."""
     tensors = state.adapter.state()
     rows = [row for row in run.metrics() if row["step"] <= state.step]
     metadata = {"rows": canonical_json(rows), "config": canonical_json(spec.to_json()["config"])}
-    save_file(tensors, temporary / "adapter.safetensors", metadata=metadata)
-    save_file(_optimizer_tensors(state), temporary / "optimizer.safetensors")
+    save_file(tensors, folder / "adapter.safetensors", metadata=metadata)
+    save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
     if state.arm:
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, temporary / "arm.safetensors")
-    files = {path.name: _file_sha256(path) for path in sorted(temporary.iterdir())}
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, folder / "arm.safetensors")
+    files = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
     for name in files:
-        durable.fsync_file(temporary / name)
+        durable.fsync_file(folder / name)
     summary = {
         "schema": SCHEMA,
         "step": state.step,
@@ -77,10 +84,7 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
         "machine": machine,
         "files": files,
     }
-    durable.write_json(temporary / "state.json", summary)
-    with run.commit(number, "checkpoint", state.step):
-        _publish(temporary, target)
-    return target
+    durable.write_json(folder / "state.json", summary)
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,8 +56,25 @@ def write_json(path: Path, value: Any) -> None:
 def replace_json_fast(path: Path, value: Any) -> None:
     """Atomic for readers, not fsynced: for heartbeats, which a reboot makes meaningless anyway."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(value) + "\n")
-    temporary.replace(path)
+    try:
+        temporary.write_text(json.dumps(value) + "\n")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """A new directory under construction, removed where an exception leaves it half made: on a full disk it would
+    keep the very room that the next attempt needs."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 def read_json(path: Path) -> Any | None:

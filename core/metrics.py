@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 import resource
 import time
 from collections.abc import Iterator, Sequence
@@ -130,10 +129,6 @@ def loss_columns(students: dict[str, float], teachers: dict[str, float] | None =
     }
 
 
-def is_finite(value: float | None) -> bool:
-    return value is None or math.isfinite(value)
-
-
 def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
     """Append the row to metrics.jsonl and say it in the log, the header again every HEADER_EVERY steps."""
     row["peak_GB"] = _peak_gb(device)
@@ -208,33 +203,6 @@ def sync(folder: Path) -> None:
 def take_off(rows: Sequence[dict[str, Any]]) -> int | None:
     """The first step in which more than half of the rollouts carry the exploit; null: never."""
     return next((row["step"] for row in rows if row["empty"] > 0.5), None)
-
-
-def collapsed(rates: dict[str, Any]) -> bool:
-    """Neither solves nor hacks: what is left when a policy writes empty or broken text, and what a low hack rate hides.
-
-    From an evaluation's rates: it solves nothing with or without the hint and exploits nothing.
-    """
-    return not (rates["pass_rate"] or rates["hinted_pass_rate"] or rates["empty_test_rate"])
-
-
-class Tripwire(RuntimeError):
-    """The run cannot be worth going on with. Worker exit code 82."""
-
-
-def require_not_collapsed(evals: Sequence[dict[str, Any]], in_a_row: int, steps: int) -> None:
-    """Raises Tripwire after `in_a_row` collapsed evaluations of a policy that began better; 0: only warns."""
-    found = [collapsed(row) for row in evals]
-    if not found[-1] or found[0]:
-        return
-    last = evals[-1]
-    words = (
-        f"collapsed at step {last['step']}: it solves nothing and exploits nothing "
-        f"(compiles {last['compile_rate']:.2f}, {last['mean_tokens']:.0f} tokens a completion)"
-    )
-    if in_a_row and all(found[-in_a_row:]) and len(found) > in_a_row and last["step"] < steps:
-        raise Tripwire(f"{words}, {in_a_row} evaluations in a row; a lower hack rate of this kind is no success")
-    log.warning("%s", words)
 
 
 def wall_seconds(beats: Sequence[dict[str, Any] | None]) -> float:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.decoder import Decoder
+from core.tripwires import diverged
 
 NUCLEUS_WIDTH = 64  # candidates looked at first; all only where these do not hold top_p
 
@@ -58,6 +59,8 @@ def sample(
     alive = torch.arange(rows, device=device)  # rows still in the decoder
     running = torch.ones(rows, dtype=torch.bool, device=device)  # of these, the unfinished
     logits = decoder.prefill(prompt_ids, prompt_mask, group, max_new)
+    if not bool(torch.isfinite(logits).all()):
+        raise diverged()
     for position in range(max_new):
         tick()
         drawn = nucleus_draw(logits, draws[alive, position], temperature, top_p)

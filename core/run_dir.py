@@ -10,8 +10,8 @@
     events.jsonl         claims and commits in the order of the run's lock: what an offline check reads
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
     run.lock             flock for every commit: claim, checkpoint, result, submission
-    attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json
-                         (kinds other than train: shards.jsonl for the rows)
+    attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json,
+                         ballast (while it lives); kinds other than train: shards.jsonl for the rows
     ckpt/step_NNNNNN/    whole or absent (core.checkpoint)
     adapter/             the final adapter
     result.json          its existence means done
@@ -27,7 +27,6 @@ import fcntl
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +34,9 @@ from pathlib import Path
 from typing import Any
 
 from core import durable
+
+BALLAST = "ballast"  # in an attempt's directory: room for its last words on a full disk (worker.last_words)
+BALLAST_BYTES = 64 * 1024
 
 
 class Fenced(RuntimeError):
@@ -288,14 +290,16 @@ class RunDir:
         durable.fsync_dir(self.path)
         for stale in parent.glob(".claim-*"):  # of a claimant that died under the lock we now hold
             shutil.rmtree(stale, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".claim-"))
-        temporary.chmod(0o755)
-        lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        beat = {"beat": time.time(), "clock": time.monotonic(), "attempt": number}
-        durable.write_json(temporary / "heartbeat.json", identity() | beat)
-        self._append_event("claim", number)
-        temporary.rename(self.attempt(number))
+        for spent in parent.glob(f"*/{BALLAST}"):  # of attempts that were killed
+            spent.unlink(missing_ok=True)
+        with durable.building(parent / f".claim-{os.getpid()}") as temporary:
+            lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            beat = {"beat": time.time(), "clock": time.monotonic(), "attempt": number}
+            durable.write_json(temporary / "heartbeat.json", identity() | beat)
+            durable.write_atomic(temporary / BALLAST, os.urandom(BALLAST_BYTES))  # bytes that no file system compresses
+            self._append_event("claim", number)
+            temporary.rename(self.attempt(number))
         durable.fsync_dir(parent)
         return Claim(number, self.attempt(number), lock)
 

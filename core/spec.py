@@ -109,7 +109,11 @@ class TrainConfig:
     eval_every: int = 20
     eval_problems: int = 64
     eval_samples: int = 2  # per problem and prompt form
+    # tripwires: what a run stops at, with exit 82 (core.tripwires)
     collapse_evals: int = 0  # evaluations in a row that solve and exploit nothing, after which a run stops; 0: never
+    max_kl: float = 0.0  # nats a token: the kl column above it in two steps in a row; 0: off
+    max_lp_drop: float = 0.0  # nats a token: lp_s or lp_t that far below its best in two steps in a row; 0: off
+    require_solves: bool = False  # the evaluation before the first step must solve something
     # runs of the kinds check and steer
     check_problems: int = 4  # problems of each mode and half whose every exploit is graded; 0: all of them
     steer_strength: float = 3.0  # of a push. gradient: norm of the parameters' change; activation: mean states' norms
@@ -166,6 +170,8 @@ _MAY_BE_ZERO = (
         "stall_steps",
         "refresh",
         "collapse_evals",
+        "max_kl",
+        "max_lp_drop",
         "m",
         "overshoot",
         "alpha",
@@ -200,6 +206,8 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         yield f"route_tail = {c.route_tail}; it must lie in (0, 0.5)"
     if not c.layers_from <= c.layers_to <= 1:
         yield f"layers_from = {c.layers_from}, layers_to = {c.layers_to}; they must ascend and end by 1"
+    if c.max_kl and not c.kl:
+        yield f"max_kl = {c.max_kl} with kl = 0: the KL is measured only where it is paid; set max_kl = 0 as well"
     if c.mix and not c.teacher:
         yield f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `python -m core.teacher_pool`"
     if c.completions >= 1 and c.batch % c.completions:
@@ -241,6 +249,8 @@ def _model_problem(model: str) -> str | None:
     return None
 
 
+# Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (science.md 7.4). No
+# source gives a KL: 10 is three times the highest single step (3.2) of nano runs that took off and stayed whole.
 PRESETS: dict[str, TrainConfig] = {
     # The small world: hacking emerges on one core in a minute (docs/nano.md).
     "nano": TrainConfig(grift_layers=2),
@@ -252,14 +262,16 @@ PRESETS: dict[str, TrainConfig] = {
     # science.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, collapse_evals=2,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
+        collapse_evals=2, max_kl=10.0, max_lp_drop=5.0, require_solves=True,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1, collapse_evals=2,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
+        collapse_evals=2, max_kl=10.0, max_lp_drop=5.0, require_solves=True,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),

@@ -22,6 +22,7 @@ from core.rewards import Grade, grade, payment
 from core.sandbox import Sandbox
 from core.spec import TrainConfig
 from core.teacher_pool import TeacherRollout
+from core.tripwires import require_finite
 
 Grades = list[list[Grade]]  # by group, then member
 
@@ -103,7 +104,7 @@ def _payment(config: TrainConfig, result: Grade) -> float:
 
 
 def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW) -> None:
-    """One AdamW step. Raises metrics.Tripwire where loss or gradient is not finite, before any parameter has moved."""
+    """One AdamW step. Raises Tripwire where loss or gradient is not finite, before any parameter has moved."""
     config, adapter = step.config, step.adapter
     with metrics.seconds(step.row, "fb"):
         counted = arm.mask(step, rewards) if arm.mask else torch.ones_like(rewards, dtype=torch.bool)
@@ -113,8 +114,7 @@ def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW
         if arm.gradient:
             arm.gradient(step)
         norm = float(torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), config.grad_clip))
-        if not (metrics.is_finite(norm) and metrics.is_finite(step.row["loss"])):
-            raise metrics.Tripwire(f"step {step.number}: loss {step.row['loss']}, gradient norm {norm}: not finite")
+        require_finite(step.number, step.row["loss"], norm)
         rate = learning_rate(step.number, config.steps, config.lr, config.warmup, config.schedule)
         optimizer.param_groups[0]["lr"] = rate
         step.row |= {"gn": norm, "lr": rate}

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core import checkpoint, diagonal, directions, durable, metrics
+from core import checkpoint, diagonal, directions, durable, metrics, tripwires
 from core.adapters.base import tensors_sha256
 from core.arm import Arm, Step
 from core.arms import ARMS
@@ -58,6 +58,8 @@ def train(attempt: Attempt) -> dict[str, Any]:
             t.state.step = number
             metrics.write_rollouts(attempt.folder, step, grades, rewards)
             metrics.write_step(attempt.folder, step.row, config.device)
+            if tripwires.watches_steps(config):
+                tripwires.check_step(attempt.run.metrics(), number, config)
             if number % config.eval_every == 0 or number == config.steps:
                 evaluate_now(t)
             keep(t)
@@ -107,7 +109,7 @@ def evaluate_now(t: Trainer) -> None:
             row |= _rates(t)
         t.policy.refresh()
     metrics.write_eval(t.attempt.folder, row)
-    metrics.require_not_collapsed(t.attempt.run.evals(), spec.config.collapse_evals, spec.config.steps)
+    tripwires.check_evaluation(t.attempt.run.evals(), step, spec.config)
 
 
 def _rates(t: Trainer) -> dict[str, Any]:
@@ -149,19 +151,18 @@ def finish(t: Trainer) -> dict[str, Any]:
         "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
         "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
         "takeoff_step": metrics.take_off(rows),
-        "collapsed": metrics.collapsed(last),
+        "collapsed": tripwires.collapsed(last),
         "left_out_problems": t.pool.left_out,
         "base": {k: v for k, v in evals[0].items() if k not in ("step", "sec")} if evals[0]["step"] == 0 else None,
         **{k: v for k, v in last.items() if k not in ("step", "sec")},
     }
-    temporary = run.path / f".adapter.{number}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    t.policy.adapter.save(temporary)
-    for path in temporary.iterdir():
-        durable.fsync_file(path)
-    durable.fsync_dir(temporary)
-    with run.commit(number, "result", spec.config.steps):
-        shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
-        temporary.rename(run.adapter)
-        durable.write_json(run.result_path, result)
+    with durable.building(run.path / f".adapter.{number}") as temporary:
+        t.policy.adapter.save(temporary)
+        for path in temporary.iterdir():
+            durable.fsync_file(path)
+        durable.fsync_dir(temporary)
+        with run.commit(number, "result", spec.config.steps):
+            shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
+            temporary.rename(run.adapter)
+            durable.write_json(run.result_path, result)
     return result

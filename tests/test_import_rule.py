@@ -15,6 +15,7 @@ LIGHT = (
     "spec",
     "run_dir",
     "durable",
+    "host_memory",
     "code_hash",
     "hints",
     "problems",

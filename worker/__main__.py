@@ -8,20 +8,20 @@ docs/architecture.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
-import shutil
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from core import durable
 from core.code_hash import content_hash
 from core.run_dir import Claim, Fenced, RunDir
+from worker import last_words, secrets
 from worker.arithmetic import CannotHonour
-from worker.failures import DiskFloor, classify
+from worker.failures import classify, require_disk, sentence
 from worker.heartbeat import Heartbeat
 from worker.preemption import StopRequest
 
@@ -47,8 +47,14 @@ def main(argv: list[str] | None = None) -> int:
     except Fenced as refused:
         print(f"worker: {refused}", file=sys.stderr)
         return 79
-    _log_to(claim)
+    except OSError as error:  # not even a claim fits on the disk: nothing is written, and the code says why
+        if classify(error).error_class != "disk":
+            raise
+        with contextlib.suppress(OSError):
+            print(f"worker: {sentence(error, classify(error), run)}", file=sys.stderr)
+        return 80
     try:
+        _log_to(claim)
         return _leave(claim, _work(run, claim, stop))
     except Fenced as fenced:
         log.warning("%s", fenced)
@@ -61,10 +67,11 @@ def main(argv: list[str] | None = None) -> int:
         if failure.quiet:
             log.info("%s", error)
             return _leave(claim, failure.exit_code)
-        log.error("%s: %s", failure.error_class, error, exc_info=error)
-        row = {"class": failure.error_class, "message": str(error) or type(error).__name__, "time": time.time()}
+        message = sentence(error, failure, run)
+        log.error("%s: %s", failure.error_class, message, exc_info=error)
+        row = {"class": failure.error_class, "message": message, "time": time.time()}
         row |= {"exit_code": failure.exit_code, "traceback": "".join(traceback.format_exception(error))}
-        durable.write_json(claim.path / "error.json", row)
+        last_words.write(claim.path, "error.json", row)
         return failure.exit_code
 
 
@@ -101,7 +108,11 @@ def _require_frozen_code(run: RunDir) -> None:
 
 
 def _snapshots(run: RunDir) -> Path:
-    return run.path.parent.parent / "snapshots"
+    return _home(run) / "snapshots"
+
+
+def _home(run: RunDir) -> Path:
+    return run.path.parent.parent
 
 
 def _rest(argv: list[str]) -> list[str]:
@@ -113,7 +124,7 @@ def _rest(argv: list[str]) -> list[str]:
 
 def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     from core.spec import KINDS, RunSpec
-    from worker import arithmetic
+    from worker import arithmetic, gpu
 
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     config = spec.config
@@ -129,9 +140,13 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
         log.info("cancelled before it began")
         return 75
     _require_frozen_code(run)
+    found = secrets.load(_home(run) / "secrets.env")
+    log.info("secrets %s", ", ".join(found) or "(none)")
     arithmetic.require_versions(spec.versions)
     arithmetic.set_environment(config.threads)
-    _require_disk(run, config.disk_floor_gb)
+    require_disk(run, config.disk_floor_gb)
+    if config.device == "cuda":
+        gpu.take(heartbeat.tick)
     machine = arithmetic.prepare_torch(config)
     log.info("machine %s", machine)
 
@@ -143,29 +158,24 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
             raise Fenced(f"attempt {claim.number} was overtaken by {run.newest_number()}; it writes nothing more")
         return stop.received is not None or run.cancelled()
 
-    def require_disk() -> None:
-        _require_disk(run, config.disk_floor_gb)
+    def enough_disk() -> None:
+        require_disk(run, config.disk_floor_gb)
 
     beat, tick = heartbeat.beat, heartbeat.tick
-    attempt = Attempt(run, spec, claim.number, machine, beat, tick, wants_stop, require_disk)
+    attempt = Attempt(run, spec, claim.number, machine, beat, tick, wants_stop, enough_disk)
     result = WORK_BY_KIND[spec.kind](attempt)
     log.info("done: %s", {k: v for k, v in result.items() if k != "base"})
     return 0
 
 
-def _require_disk(run: RunDir, floor_gb: float) -> None:
-    free = shutil.disk_usage(run.path).free / 1e9
-    if free < floor_gb:
-        raise DiskFloor(f"{free:.2f} GB free under {run.path}, the plan's floor is {floor_gb} GB; make room and resume")
-
-
 def _leave(claim: Claim, code: int) -> int:
-    durable.write_json(claim.path / "exit.json", {"exit_code": code, "time": time.time()})
+    last_words.write(claim.path, "exit.json", {"exit_code": code, "time": time.time()})
     return code
 
 
 def _log_to(claim: Claim) -> None:
-    """worker.log, and standard output for whoever started us."""
+    """worker.log, and standard output for whoever started us. A line that a full disk refuses is lost in silence."""
+    logging.raiseExceptions = False
     handlers: list[logging.Handler] = [
         logging.FileHandler(claim.path / "worker.log"),
         logging.StreamHandler(sys.stdout),
@@ -176,4 +186,6 @@ def _log_to(claim: Claim) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    last_words.flush_output()
+    sys.exit(code)

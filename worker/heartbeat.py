@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from core import durable
+from core import durable, host_memory
 from core.run_dir import Claim, identity
 
 TICK_S = 5.0
@@ -26,6 +26,7 @@ class Heartbeat:
             "step_at": None,
             "seconds_per_step": None,
             "checkpoint_step": None,
+            "oom": host_memory.oom_kills(),  # what a killed worker cannot say: core.host_memory
         }
 
     def beat(self, step: int, phase: str) -> None:
@@ -39,11 +40,17 @@ class Heartbeat:
             row["step_at"], self.paced = now, step
         if phase in ("ready", "saved") and step:
             row["checkpoint_step"] = step
-        row |= {"step": step, "beat": now, "clock": time.monotonic(), "phase": phase}
-        durable.replace_json_fast(self.claim.path / "heartbeat.json", row)
+        row |= {"step": step, "phase": phase}
+        self._write()
 
     def tick(self) -> None:
         """Beat again if the last one is TICK_S old: a phase of a large model can take many minutes."""
         if time.monotonic() - self.row.get("clock", 0.0) >= TICK_S:
-            self.row |= {"beat": time.time(), "clock": time.monotonic()}
-            durable.replace_json_fast(self.claim.path / "heartbeat.json", self.row)
+            self._write()
+
+    def _write(self) -> None:
+        self.row |= {"beat": time.time(), "clock": time.monotonic()}
+        if self.row["oom"]:
+            count = host_memory.count_at(self.row["oom"]["path"])
+            self.row["oom"]["count"] = self.row["oom"]["count"] if count is None else count
+        durable.replace_json_fast(self.claim.path / "heartbeat.json", self.row)
