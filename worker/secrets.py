@@ -11,6 +11,7 @@ import re
 import stat
 from pathlib import Path
 
+MOST_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -26,9 +27,11 @@ def load(path: Path) -> list[str]:
         return []
     except OSError as error:
         raise SecretsRefused(f"{path} cannot be read: {error.strerror}; make it a plain file of mode 0600") from None
-    with os.fdopen(descriptor, "rb") as handle:
-        _require_private(path, os.fstat(handle.fileno()))
-        values = _parse(path, handle.read())
+    try:
+        _require_private(path, os.fstat(descriptor))
+        values = _parse(path, os.read(descriptor, MOST_BYTES))
+    finally:
+        os.close(descriptor)
     os.environ.update(values)
     return sorted(values)
 
