@@ -71,14 +71,14 @@ def fill(place: Path, leave: int) -> Path:
     return filler
 
 
-def stopped_after(run: RunDir, step: int, log: Path) -> subprocess.Popen[bytes]:
-    """A worker that stands still somewhere after `step`. Its output goes to a disk with room."""
+def stopped_after(run: RunDir, attempt: int, rows: int, log: Path) -> subprocess.Popen[bytes]:
+    """A worker that stands still after some rows of that attempt. Its output goes to a disk with room."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", str(run.path)], cwd=real_run.REPO, stdout=output, stderr=output
         )
     deadline = time.monotonic() + 90
-    while len(run.metrics()) < step and process.poll() is None:
+    while len(durable.read_lines(run.attempt(attempt) / "metrics.jsonl")) < rows and process.poll() is None:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.002)
     process.send_signal(signal.SIGSTOP)
@@ -100,7 +100,7 @@ def test_a_disk_that_fills_ends_the_attempt_and_the_next_one_ends_like_the_unbro
     planned_home: Path, twin: RunDir, small_disk: Path, tmp_path: Path
 ) -> None:
     run = run_of(planned_home, small_disk)
-    process = stopped_after(run, 6, tmp_path / "log")
+    process = stopped_after(run, 1, 6, tmp_path / "log")
     filler = fill(small_disk, 0)
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "another").write_bytes(b"x")
@@ -126,7 +126,7 @@ def test_whatever_write_finds_the_disk_full_the_run_ends_like_the_unbroken_one(
     run = run_of(planned_home, small_disk)
     rooms = (0, 4096, 8192, 20_000, 60_000, 200_000, 300_000, CHECKPOINT_BYTES - 4096)
     for number, room in enumerate(rooms, 1):
-        process = stopped_after(run, 1, tmp_path / "log")
+        process = stopped_after(run, number, 1, tmp_path / "log")
         filler = fill(small_disk, room)
         process.send_signal(signal.SIGCONT)
         assert process.wait(60) == 80, (room, (tmp_path / "log").read_text()[-2000:])
@@ -140,7 +140,7 @@ def test_whatever_write_finds_the_disk_full_the_run_ends_like_the_unbroken_one(
 def test_output_on_a_full_disk_does_not_change_the_exit_code(
     planned_home: Path, small_disk: Path, tmp_path: Path
 ) -> None:
-    """Python ends with 120 where it cannot flush; the queue reads 80 as "make room"."""
+    """Python ends with 120 where it cannot flush what it buffers; the queue reads 80 as "make room"."""
     run = run_of(planned_home, tmp_path / "roomy")
     spec = json.loads(run.spec_path.read_text())
     spec["config"]["disk_floor_gb"] = 1e9
@@ -148,7 +148,9 @@ def test_output_on_a_full_disk_does_not_change_the_exit_code(
     with (small_disk / "output").open("wb") as output:
         fill(small_disk, 0)
         command = [sys.executable, "-m", "worker", str(run.path)]
-        assert subprocess.run(command, cwd=real_run.REPO, stdout=output, stderr=output, timeout=60).returncode == 80
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, cwd=real_run.REPO, env=environment, stdout=output, stderr=output, timeout=60)
+    assert done.returncode == 80
     assert json.loads((run.attempt(1) / "error.json").read_text())["class"] == "disk"
 
 
