@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from core import durable
+from core import durable, host_memory
 from core.run_dir import RunDir, Submission, boot_id
 from core.spec import RunSpec
 
@@ -158,4 +158,5 @@ def _deaths_without_progress(run: RunDir, spec: RunSpec, attempts: list[int], si
 
 
 def _oom(run: RunDir, newest: int, beat: dict[str, Any]) -> str:
-    return ""
+    record = None if run.has_ended(newest) else beat.get("oom")
+    return host_memory.in_words(record) if record and host_memory.killed_since(record) else ""

@@ -27,7 +27,7 @@ from orchestrator.resolve import read_choices
 from orchestrator.waiting import wait
 
 REPO = Path(__file__).parents[1]
-LIGHT = ("__init__.py", "spec.py", "run_dir.py", "durable.py", "code_hash.py")
+LIGHT = ("__init__.py", "spec.py", "run_dir.py", "durable.py", "code_hash.py", "host_memory.py")
 
 
 @dataclass
