@@ -144,7 +144,8 @@ def tree(path: Path) -> list[str]:
 
 
 @pytest.fixture
-def fake(tmp_path: Path) -> Iterator[FakeHome]:
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHome]:
+    monkeypatch.setenv("GRPOQ_PUEUE_BIN", str(tmp_path / "no-pueue"))  # where it is installed it would be the default
     source = tmp_path / "source"
     (source / "core").mkdir(parents=True)
     for name in LIGHT:

@@ -6,7 +6,6 @@ its lease. An engine's word only tells what the files cannot: whether a submissi
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -58,12 +57,20 @@ def _local(home: Home) -> Backend:
     return LocalQueue(home)
 
 
-BACKENDS: dict[str, Callable[[Home], Backend]] = {"local": _local}
+def _pueue(home: Home) -> Backend:
+    from orchestrator.backends.pueue import PueueQueue
+
+    return PueueQueue(home)
+
+
+BACKENDS: dict[str, Callable[[Home], Backend]] = {"local": _local, "pueue": _pueue}
 
 
 def default_backend() -> str:
-    """pueue where it is on PATH, else the embedded queue."""
-    return "pueue" if "pueue" in BACKENDS and shutil.which("pueue") and shutil.which("pueued") else "local"
+    """pueue where it is installed, else the embedded queue."""
+    from orchestrator.backends.pueue_daemon import is_installed
+
+    return "pueue" if is_installed() else "local"
 
 
 def require_known(name: str) -> None:
