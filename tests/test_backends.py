@@ -5,19 +5,21 @@ What an engine may say is checked against what the run directories show. `tests/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from engines import ENGINES, Engine, Pueue, at_once
 from fake_home import FakeHome, fake, until  # noqa: F401
 
 from core.run_dir import RunDir
-from orchestrator.backends import Unreachable, default_backend, pueue_daemon
+from orchestrator.backends import Order, Unreachable, default_backend, pueue_daemon
 from orchestrator.backends.pueue import KEPT, STAND_IN, PueueQueue
 from orchestrator.backends.pueue_status import label_of
 from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING, exit_code
@@ -60,13 +62,26 @@ def trains(engine: Engine, run: RunDir) -> int:
     return engine.until(pid, f"{run.run_id} trains")
 
 
+@contextlib.contextmanager
+def halted(engine: Engine, run: RunDir) -> Iterator[None]:
+    """It trains, and keeps its slot for as long as this takes."""
+    pid = trains(engine, run)
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    os.kill(pid, signal.SIGCONT)
+
+
+def tasks_of(pueue: Pueue) -> list[dict[str, Any]]:
+    return list(json.loads(pueue.pueue("status", "--json"))["tasks"].values())
+
+
 # ---- every engine
 def test_a_submission_waits_runs_and_ends(engine: Engine) -> None:
-    first, second = started(engine, steps=40, seeds="41,42")
+    first, second = started(engine, steps=10, seeds="41,42")
     assert [engine.submit(first, 0), engine.submit(second, 1)] == [1, 1]
-    trains(engine, first)
-    assert (engine.word(first), engine.word(second)) == (engine.word_of_a_claimed_run, WAITING)
-    assert second.attempts() == []
+    with halted(engine, first):
+        assert (engine.word(first), engine.word(second)) == (engine.word_of_a_claimed_run, WAITING)
+        assert second.attempts() == []
     engine.until(lambda: second.has_result(), "the second is done")
     engine.until(lambda: [engine.word(run) for run in (first, second)] == [ENDED, ENDED], "both have ended")
     assert [s.number for run in (first, second) for s in run.submissions()] == [1, 1]
@@ -100,9 +115,9 @@ def test_two_slots_never_run_three(engine: Engine, monkeypatch: pytest.MonkeyPat
 def test_earlier_places_go_first_however_they_were_handed_over(engine: Engine) -> None:
     runs = started(engine, steps=10, seeds="41,42,43,44")
     engine.submit(runs[0], 0)
-    trains(engine, runs[0])
-    for place in (3, 1, 2):
-        engine.submit(runs[place], place)
+    with halted(engine, runs[0]):
+        for place in (3, 1, 2):
+            engine.submit(runs[place], place)
     engine.until(lambda: all(run.has_result() for run in runs), "all four")
     claimed = [json.loads(run.events_path.read_text().splitlines()[0])["clock"] for run in runs]
     assert claimed == sorted(claimed)
@@ -111,10 +126,10 @@ def test_earlier_places_go_first_however_they_were_handed_over(engine: Engine) -
 def test_a_resubmitted_run_keeps_its_place(engine: Engine) -> None:
     runs = started(engine, steps=10, seeds="41,42,43")
     engine.submit(runs[0], 0)
-    trains(engine, runs[0])
-    engine.submit(runs[2], 2)
-    engine.submit(runs[1], 1)
-    again = engine.submit(runs[1], 1)
+    with halted(engine, runs[0]):
+        engine.submit(runs[2], 2)
+        engine.submit(runs[1], 1)
+        again = engine.submit(runs[1], 1)
     assert again > 1
     engine.until(lambda: all(run.has_result() for run in runs), "all three")
     assert runs[1].attempts() == [again]  # the first was outranked: whoever started it was refused
@@ -131,12 +146,12 @@ def test_a_worker_that_fails_has_ended(engine: Engine, monkeypatch: pytest.Monke
 
 
 def test_a_cancelled_submission_that_waits_never_runs(engine: Engine) -> None:
-    first, second = started(engine, steps=30, seeds="41,42")
+    first, second = started(engine, steps=10, seeds="41,42")
     for place, run in enumerate((first, second)):
         engine.submit(run, place)
-    trains(engine, first)
-    second.cancel()
-    engine.backend.cancel(second)
+    with halted(engine, first):
+        second.cancel()
+        engine.backend.cancel(second)
     engine.until(first.has_result, "the first is done")
     third = started(engine, steps=5, seeds="43")[0]  # whatever still waited would go before it
     engine.submit(third, 9)
@@ -284,8 +299,7 @@ def test_an_orphan_keeps_its_slot_until_it_ends(pueue: Pueue) -> None:
         pueue.backend.ensure(1)
 
     def stand_ins() -> list[str]:
-        tasks = json.loads(pueue.pueue("status", "--json"))["tasks"].values()
-        return [word for task in tasks if task["label"].startswith(f"{STAND_IN}:") for word in task["status"]]
+        return [word for task in tasks_of(pueue) if task["label"].startswith(f"{STAND_IN}:") for word in task["status"]]
 
     pueue.until(lambda: stand_ins() == ["Running"], "one task stands for it")
     assert (alive(first), pueue.word(second), second.attempts()) == (pid, WAITING, [])
@@ -313,8 +327,9 @@ def test_a_stashed_submission_is_put_back(pueue: Pueue) -> None:
     first, second = started(pueue, steps=20, seeds="41,42")
     for place, run in enumerate((first, second)):
         pueue.submit(run, place)
-    pueue.pueue("stash", pueue.task_id(second))
-    pueue.backend.ensure(1)
+    with halted(pueue, first):
+        pueue.pueue("stash", pueue.task_id(second))
+        pueue.backend.ensure(1)
     pueue.until(second.has_result, "it ran")
 
 
@@ -400,7 +415,7 @@ def test_a_users_own_pueue_is_not_touched(pueue: Pueue, tmp_path: Path, monkeypa
     monkeypatch.setenv("HOME", str(user))
     aliases = user / ".config" / "pueue" / "pueue_aliases.yml"
     aliases.parent.mkdir(parents=True)
-    aliases.write_text("exec: 'false'\n")  # our command begins with that word
+    aliases.write_text("exec: 'exit 3;'\n")  # our command begins with that word
     (run,) = started(pueue, steps=3)
     pueue.submit(run)
     pueue.until(run.has_result, "it is done")
@@ -415,7 +430,14 @@ def test_where_pueue_is_missing_the_way_out_is_named(fake: FakeHome) -> None:  #
         queue.ensure(1)
     with pytest.raises(Unreachable, match="just tools pueue"):
         queue.states([run])
+    with pytest.raises(Unreachable, match="just tools pueue"):
+        queue.submit(Order(run, threads=1))
+    assert run.submissions() == []  # no number is spent on it
     assert default_backend() == "local"
+
+
+def test_where_pueue_is_installed_it_is_the_default(pueue: Pueue) -> None:
+    assert default_backend() == "pueue"
 
 
 # ---- pueue: which task is ours
@@ -482,6 +504,15 @@ def test_a_paused_task_has_the_engines_own_word_and_can_be_cancelled(pueue: Pueu
     pueue.until(lambda: exit_code(run, 1) == 75, "it has left with a checkpoint")
 
 
+def test_a_cancel_takes_outranked_submissions_away_too(pueue: Pueue) -> None:
+    first, second = started(pueue, seeds="41,42")
+    pueue.submit(first)
+    with halted(pueue, first):
+        assert [pueue.submit(second, 1), pueue.submit(second, 1)] == [1, 2]
+        pueue.backend.cancel(second)
+        assert [task["label"] for task in tasks_of(pueue)] == [label_of(first.run_id, 1)]
+
+
 def test_a_running_worker_is_told_by_the_engine_alone(pueue: Pueue) -> None:
     (run,) = started(pueue)
     pueue.submit(run)
@@ -511,13 +542,9 @@ def test_settled_tasks_are_cleared_away_and_nobody_elses(pueue: Pueue) -> None:
     for number in numbers:
         assert run.submit("pueue") == number
         pueue.pueue("add", "-g", "grpoq", "-l", label_of(run.run_id, number), "--", "true")
-
-    def tasks() -> list[dict]:
-        return list(json.loads(pueue.pueue("status", "--json"))["tasks"].values())
-
-    pueue.until(lambda: all("Done" in task["status"] for task in tasks()), "all have ended")
+    pueue.until(lambda: all("Done" in task["status"] for task in tasks_of(pueue)), "all have ended")
     pueue.backend.ensure(60)
-    left = {(task["group"], task["label"]) for task in tasks()}
+    left = {(task["group"], task["label"]) for task in tasks_of(pueue)}
     assert left == {
         ("grpoq", "mine:own:1"),
         ("default", label_of(run.run_id, 1)),
