@@ -210,6 +210,7 @@ def test_take_over_is_passed_on(engine: Engine) -> None:
     (run,) = started(engine)
     engine.submit(run, take_over=True)
     assert b"--take-over" in Path(f"/proc/{trains(engine, run)}/cmdline").read_bytes().split(b"\0")
+    assert run.submissions()[-1].take_over  # whoever launches later reads it there
 
 
 def test_the_launch_log_has_what_the_worker_prints_and_is_locked_while_it_lives(engine: Engine) -> None:
