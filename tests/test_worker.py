@@ -6,12 +6,14 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import real_run
 
 from core import durable
 from core.run_dir import Fenced, RunDir
+from orchestrator.facts import beat_age
 from worker.failures import classify
 from worker.heartbeat import Heartbeat
 
@@ -91,6 +93,18 @@ def test_pace_is_taken_from_step_to_step_whatever_lies_between(tmp_path: Path) -
         heartbeat.beat(step + 1, "evaluate")
         heartbeat.beat(step + 1, "saved")
     assert heartbeat.row["seconds_per_step"] is not None and heartbeat.row["checkpoint_step"] == 3
+    os.close(claim.lock)
+
+
+def test_a_wall_clock_that_jumps_changes_neither_pace_nor_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = iter(range(1_800_000_000, 0, -3600))
+    claim = RunDir(tmp_path).claim(None)
+    heartbeat = Heartbeat(claim, 10)
+    monkeypatch.setattr("worker.heartbeat.time", SimpleNamespace(time=lambda: next(wall), monotonic=time.monotonic))
+    for step in range(3):
+        heartbeat.beat(step, "generate")
+    age = beat_age(heartbeat.row)
+    assert 0 <= heartbeat.row["seconds_per_step"] < 60 and age is not None and age < 60
     os.close(claim.lock)
 
 

@@ -1,4 +1,7 @@
-"""A small file that says the loop is alive, where it is, and how fast: replaced whole at every step and phase."""
+"""A small file that says the loop is alive, where it is, and how fast: replaced whole at every step and phase.
+
+Ages and paces are taken from `clock`, the monotonic one: a wall clock that jumps must make no sound loop look stalled.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class Heartbeat:
 
     def __init__(self, claim: Claim, steps: int | None) -> None:
         self.claim = claim
-        self.paced = 0  # the step at which the pace was last taken
+        self.paced, self.paced_at = 0, 0.0  # the step at which the pace was last taken, and when
         self.row: dict[str, Any] = identity() | {
             "attempt": claim.number,
             "started": time.time(),
@@ -31,13 +34,13 @@ class Heartbeat:
 
     def beat(self, step: int, phase: str) -> None:
         """`step`: the last finished one. The pace covers whole steps, evaluations and checkpoints included."""
-        now, row = time.time(), self.row
+        clock, row = time.monotonic(), self.row
         if phase == "generate":
             if row["step_at"] is not None and step > self.paced:
-                took = (now - row["step_at"]) / (step - self.paced)
+                took = (clock - self.paced_at) / (step - self.paced)
                 last = row["seconds_per_step"] or took
                 row["seconds_per_step"] = round(last + SMOOTHING * (took - last), 4)
-            row["step_at"], self.paced = now, step
+            row["step_at"], self.paced, self.paced_at = time.time(), step, clock
         if phase in ("ready", "saved") and step:
             row["checkpoint_step"] = step
         row |= {"step": step, "phase": phase}
