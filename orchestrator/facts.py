@@ -96,10 +96,14 @@ def observe(run: RunDir, spec: RunSpec, around: Surroundings) -> Facts:
 
 
 def beat_age(beat: dict[str, Any]) -> float | None:
-    """Seconds since the beat, by the clock of this boot where it was written in it; None: it never beat."""
+    """Seconds since the beat, by the clock of this boot where it was written in it; None: it never beat.
+
+    Of another host, wall clocks only say how far they are apart: a beat from the future is no fresher than an old one,
+    else a host that died before our clock was set back would count as alive until the clock has caught up.
+    """
     if beat.get("boot_id") == boot_id() and "clock" in beat:
         return max(0.0, time.monotonic() - beat["clock"])
-    return max(0.0, time.time() - beat["beat"]) if "beat" in beat else None
+    return abs(time.time() - beat["beat"]) if "beat" in beat else None
 
 
 def _age(last: Submission) -> float:
