@@ -152,7 +152,8 @@ class Reconciler:
                 facts, decision = survey.again(run_id)
         self._note_state(run, decision)
         if decision.due == "submit" and decision.due_in_s == 0:
-            return self._submit(survey, run, place, decision)
+            # where an attempt out of reach was to be overtaken, whoever comes after a lost submission overtakes too
+            return self._submit(survey, run, place, decision, take_over=bool(facts.away))
         if decision.due == "take_over" and self._silent_here_too(run, facts):
             return self._submit(survey, run, place, decision, take_over=True)
         if decision.due == "withdraw":

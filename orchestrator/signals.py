@@ -44,7 +44,8 @@ def record_error(run: RunDir, number: int, error: dict[str, Any]) -> None:
     """error.json for an attempt that could not write its own; claims the number where no worker came that far."""
     if number not in run.attempts():
         try:
-            os.close(run.claim(number).lock)
+            away = any(run.is_out_of_reach(n) for n in run.attempts()[-1:])
+            os.close(run.claim(number, take_over=away).lock)
         except Fenced:
             return  # somebody lives or came later: then there is nothing to record
     row = {"traceback": None, **error, "time": time.time()}

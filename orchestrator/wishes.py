@@ -75,7 +75,8 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         held = survey.held(run.run_id)
         if held:
             raise Refused(f"{run.run_id} cannot go on: {held}")
-        order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id))
+        away = bool(survey.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
+        order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id), away)
         backend = BACKENDS[wish["backend"]](home)
         try:
             backend.ensure(wish["slots"])
