@@ -150,6 +150,8 @@ class Reconciler:
             if not facts.has_result and facts.error is None:
                 record_error(run, facts.attempt, error)
                 facts, decision = survey.again(run_id)
+                if survey.purse.cap is not None:  # what it cost until now was not in this pass's count
+                    return decision, 0
         self._note_state(run, decision)
         if decision.due == "submit" and decision.due_in_s == 0:
             # where an attempt out of reach was to be overtaken, whoever comes after a lost submission overtakes too
