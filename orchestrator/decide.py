@@ -40,8 +40,11 @@ def decide(f: Facts) -> Decision:
     if f.away and f.submission <= f.attempt:
         return _out_of_reach(f)
     if f.cancelled:
-        handed_over = f.submission > f.attempt and f.backend not in (ENDED, UNKNOWN, UNREACHABLE)
-        return Decision("cancelled", due="withdraw" if handed_over else "", error=f.error)
+        started = f.submission > f.attempt and f.backend not in (WAITING, ENDED, UNKNOWN, UNREACHABLE)
+        if started:  # a process that has yet to claim will see the wish then: until it has left, it holds its memory
+            return Decision("running", "cancelling", due="withdraw", error=f.error)
+        waits = f.submission > f.attempt and f.backend == WAITING
+        return Decision("cancelled", due="withdraw" if waits else "", error=f.error)
     if f.error is not None:
         return _ended_with_error(f, f.error)
     if f.backend == UNREACHABLE and f.submission:
