@@ -149,9 +149,8 @@ class Reconciler:
             _, error = self._ending.pop(key)
             if not facts.has_result and facts.error is None:
                 record_error(run, facts.attempt, error)
+                survey.count_money()  # its silent hours were not in this pass's count
                 facts, decision = survey.again(run_id)
-                if survey.purse.cap is not None:  # what it cost until now was not in this pass's count
-                    return decision, 0
         self._note_state(run, decision)
         if decision.due == "submit" and decision.due_in_s == 0:
             # where an attempt out of reach was to be overtaken, whoever comes after a lost submission overtakes too

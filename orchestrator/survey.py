@@ -41,11 +41,8 @@ class Survey:
         self.unreachable = ""  # why the engine does not answer
         self._numbers = {i: self._last_number(i) for i in self._rows if i not in done}
         self._words = self._ask([plan.home.run(i) for i, number in self._numbers.items() if number])
-        readable = [(plan.home.run(i), spec) for i in self._rows if (spec := self.spec(i)) is not None]
-        self.purse = Purse(plan, readable, self.wish["slots"] if self.wish else plan.slots)
         self._over = ""
-        if self.purse.cap is not None:
-            self._count_money()
+        self.count_money()
 
     # ---- answers
     def spec(self, run_id: str) -> RunSpec | None:
@@ -86,8 +83,13 @@ class Survey:
         decision = self.decision(run_id)
         return decision.state not in (*TERMINAL, "blocked") and "budget:" not in decision.note
 
-    def _count_money(self) -> None:
+    def count_money(self) -> None:
         """What runs comes first; what waits keeps its place only while it fits."""
+        readable = [(self.plan.home.run(i), spec) for i in self._rows if (spec := self.spec(i)) is not None]
+        self.purse = Purse(self.plan, readable, self.wish["slots"] if self.wish else self.plan.slots)
+        if self.purse.cap is None:
+            return
+        self._over = ""
         states = {run_id: self.state(run_id) for run_id in self._rows}
         for run_id in (i for i in states if states[i] == "running"):
             self.purse.reserve(run_id)
