@@ -80,7 +80,9 @@ def _out_of_reach(f: Facts) -> Decision:
         return Decision("running", "cancelling" if f.cancelled else f"on {f.away}")
     if f.cancelled:
         return Decision("cancelled")
-    return Decision("running", f"on {f.away}, silent {in_words(silent)}", due="take_over")
+    hold = f.hold or f.over_budget
+    note = f"on {f.away}, silent {in_words(silent)}"
+    return Decision("running", f"{note}; {hold}") if hold else Decision("running", note, due="take_over")
 
 
 def _ended_with_error(f: Facts, error: dict[str, Any]) -> Decision:

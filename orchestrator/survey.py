@@ -90,11 +90,12 @@ class Survey:
         if self.purse.cap is None:
             return
         self._over = ""
-        states = {run_id: self.state(run_id) for run_id in self._rows}
-        for run_id in (i for i in states if states[i] == "running"):
+        decisions = {run_id: self.decision(run_id) for run_id in self._rows}
+        waits = [i for i, d in decisions.items() if d.state == "queued" or d.due == "take_over"]
+        for run_id in (i for i, d in decisions.items() if d.state == "running" and i not in waits):
             self.purse.reserve(run_id)
         self._over = self.purse.over()
-        for run_id in (i for i in states if states[i] == "queued" and not self.purse.refusal(i)):
+        for run_id in (i for i in waits if not self.purse.refusal(i)):
             self.purse.reserve(run_id)
         self._seen.clear()  # what was decided before the money was counted
 

@@ -33,6 +33,7 @@ def err(kind: str) -> dict[str, str]:
         # 2b: a lease on a host that nobody here can look at
         (Facts(**TRIED, away="b", silent_s=1), "running", "on b", ""),
         (Facts(**TRIED, away="b", silent_s=121), "running", "on b, silent 2m", "take_over"),
+        (Facts(**TRIED, away="b", silent_s=121, hold="budget: x"), "running", "on b, silent 2m; budget: x", ""),
         (Facts(submission=2, attempt=1, away="b", silent_s=121, backend=WAITING), "queued", "", ""),  # overtaken once
         (Facts(**TRIED, away="b", silent_s=1, cancelled=True), "running", "cancelling", ""),
         (Facts(**TRIED, away="b", silent_s=121, cancelled=True), "cancelled", "", ""),
