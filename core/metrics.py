@@ -23,9 +23,10 @@ from core.arm import Step
 from core.evaluate import is_hack
 from core.grpo import is_tied
 from core.rewards import Grade
+from core.run_dir import boot_clock
 from core.task import Task
 
-MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB")
+MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB", "clock")
 BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of ref_eq
 # Columns that an arm or teacher rollouts fill; null where they do not apply, named so that readers can rely on them.
 OPTIONAL = (
@@ -131,7 +132,7 @@ def loss_columns(students: dict[str, float], teachers: dict[str, float] | None =
 
 def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
     """Append the row to metrics.jsonl and say it in the log, the header again every HEADER_EVERY steps."""
-    row["peak_GB"] = _peak_gb(device)
+    row |= {"peak_GB": _peak_gb(device), "clock": boot_clock()}
     _append(folder / "metrics.jsonl", row)
     if row["step"] % HEADER_EVERY == 1:
         log.info("%s", header())

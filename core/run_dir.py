@@ -218,10 +218,10 @@ class RunDir:
             self._append_event(what, number, step)
             yield
 
-    def _append_event(self, what: str, number: int, step: int | None = None) -> None:
-        """Under the run's lock. `clock` runs on while a box sleeps and never jumps, within one boot."""
+    def _append_event(self, what: str, number: int, step: int | None = None, over: list[int] | None = None) -> None:
+        """Under the run's lock."""
         row = {"event": what, "attempt": number, "step": step, "time": time.time(), "pid": os.getpid()}
-        row |= {"boot_id": boot_id(), "clock": round(time.clock_gettime(time.CLOCK_BOOTTIME), 6)}
+        row |= {"boot_id": boot_id(), "clock": boot_clock()} | ({"over": over} if over else {})
         durable.append_line(self.events_path, row)
 
     def _require_unfinished(self) -> None:
@@ -282,9 +282,10 @@ class RunDir:
             if number is None:
                 number = newest + 1
                 self._append_submission(number, "hand", str(os.getpid()))
-            return self._rename_in(number)
+            return self._rename_in(number, alive + away)
 
-    def _rename_in(self, number: int) -> Claim:
+    def _rename_in(self, number: int, over: list[int]) -> Claim:
+        """`over`: older attempts that may still live, on purpose; the event says so."""
         parent = self.path / "attempts"
         parent.mkdir(exist_ok=True)
         durable.fsync_dir(self.path)
@@ -298,7 +299,7 @@ class RunDir:
             beat = {"beat": time.time(), "clock": time.monotonic(), "attempt": number}
             durable.write_json(temporary / "heartbeat.json", identity() | beat)
             durable.write_atomic(temporary / BALLAST, os.urandom(BALLAST_BYTES))  # bytes that no file system compresses
-            self._append_event("claim", number)
+            self._append_event("claim", number, over=over)
             temporary.rename(self.attempt(number))
         durable.fsync_dir(parent)
         return Claim(number, self.attempt(number), lock)
@@ -326,6 +327,11 @@ def host() -> str:
 
 def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def boot_clock() -> float:
+    """Seconds since boot: within one boot it never jumps, and it runs on while a box sleeps."""
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME), 6)
 
 
 def process_start_time(pid: int) -> int | None:

@@ -143,17 +143,22 @@ def tree(path: Path) -> list[str]:
     return sorted(str(p.relative_to(path)) for p in path.rglob("*"))
 
 
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHome]:
-    monkeypatch.setenv("GRPOQ_PUEUE_BIN", str(tmp_path / "no-pueue"))  # where it is installed it would be the default
-    source = tmp_path / "source"
+def made(folder: Path) -> FakeHome:
+    """Source and home in `folder`, which is empty."""
+    source = folder / "source"
     (source / "core").mkdir(parents=True)
     for name in LIGHT:
         shutil.copy(REPO / "core" / name, source / "core" / name)
     shutil.copytree(
         REPO / "tests" / "fake_worker" / "worker", source / "worker", ignore=shutil.ignore_patterns("__pycache__")
     )
-    (tmp_path / "home").mkdir()
-    made = FakeHome(Home(tmp_path / "home"), source)
-    yield made
-    made.end_everything()
+    (folder / "home").mkdir()
+    return FakeHome(Home(folder / "home"), source)
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHome]:
+    monkeypatch.setenv("GRPOQ_PUEUE_BIN", str(tmp_path / "no-pueue"))  # where it is installed it would be the default
+    ours = made(tmp_path)
+    yield ours
+    ours.end_everything()

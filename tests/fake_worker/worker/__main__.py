@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from core import durable
-from core.run_dir import Claim, Fenced, RunDir, identity
+from core.run_dir import Claim, Fenced, RunDir, boot_clock, identity
 
 
 def main() -> int:
@@ -79,7 +79,7 @@ def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
         step += 1
         value = int(hashlib.sha256(f"{spec['seed']} {step}".encode()).hexdigest()[:8], 16) / 2**32
         with (claim.path / "metrics.jsonl").open("a") as handle:
-            handle.write(json.dumps({"step": step, "rew": value, "sec": pace}) + "\n")
+            handle.write(json.dumps({"step": step, "rew": value, "sec": pace, "clock": boot_clock()}) + "\n")
         if step % every == 0:
             save(run, claim, step)
             saved = step
@@ -124,7 +124,9 @@ def save(run: RunDir, claim: Claim, step: int) -> None:
     with run.commit(claim.number, "checkpoint", step):
         folder = run.checkpoints / f"step_{step:06d}"
         folder.mkdir(parents=True, exist_ok=True)
-        durable.write_json(folder / "state.json", {"step": step, "adapter_sha256": weights(run)})
+        durable.write_json(
+            folder / "state.json", {"step": step, "attempt": claim.number, "adapter_sha256": weights(run)}
+        )
 
 
 def beat(claim: Claim, step: int, steps: int, pace: float, saved: int) -> None:
