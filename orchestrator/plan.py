@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import os
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass
@@ -145,6 +146,9 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
     """Returns the locked plan and whether it is new. A second call adds nothing and keeps the first snapshot."""
     home.runs.mkdir(parents=True, exist_ok=True)
     with home.applying():
+        snapshot.discard_leftovers(home.snapshots)
+        for leftover in home.runs.glob(".planning-*"):  # of a `plan` that died
+            shutil.rmtree(leftover)
         path = home.plans / draft.plan_id
         old = durable.read_json(path / "plan.json")
         if old is not None:

@@ -23,7 +23,7 @@ def freeze(source: Path, snapshots: Path, name: str) -> Path:
     """Copy the code once, read-only; one rename publishes it. Raises RuntimeError if the source is edited meanwhile."""
     target = snapshots / name
     if target.is_dir():
-        return target
+        return _sealed(target)  # who published it may have died before it was read-only
     snapshots.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=snapshots, prefix=".freezing-"))
     try:
@@ -34,10 +34,20 @@ def freeze(source: Path, snapshots: Path, name: str) -> Path:
     except BaseException:
         discard(temporary)
         raise
+    return _sealed(target)
+
+
+def _sealed(target: Path) -> Path:
     for directory in (target, *(p for p in target.rglob("*") if p.is_dir())):
-        directory.chmod(0o555)  # only now: a read-only directory cannot be renamed by its owner
-    durable.fsync_dir(snapshots)
+        directory.chmod(0o555)  # only after the rename: a read-only directory cannot be renamed by its owner
+    durable.fsync_dir(target.parent)
     return target
+
+
+def discard_leftovers(snapshots: Path) -> None:
+    """Of a process that died while it copied. The caller holds apply.lock, so nobody copies now."""
+    for leftover in snapshots.glob(".freezing-*"):
+        discard(leftover)
 
 
 def mismatch(snapshots: Path, name: str) -> str | None:
