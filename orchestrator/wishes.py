@@ -68,6 +68,8 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         survey = Survey(plan)
         state = survey.state(run.run_id)
         if state not in ("failed", "cancelled"):
+            if wish is not None and state != "done":
+                start_detached(home)  # a retry that died after its submission left nobody to bring it on
             raise Refused(f"{run.run_id} is {state}; only a failed or cancelled run can be retried")
         if wish is None:
             raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
