@@ -98,13 +98,13 @@ def approve(home: Home, plan: PlanDir, name: str) -> str:
         if name not in verdicts:
             raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(verdicts) or 'none'}")
         verdict = verdicts[name]
-        if verdict.state == "passed":
-            return f"gate {name} has passed already"
-        if verdict.state != "needs approval":
-            raise Refused(f"gate {name} {verdict.state}, approval cannot change that: {verdict.note}")
-        gates.approve(plan, name, getpass.getuser())
-    go_on(home, plan)
-    return f"gate {name} passed"
+        passed = verdict.state == "passed"
+        if not passed:
+            if verdict.state != "needs approval":
+                raise Refused(f"gate {name} {verdict.state}, approval cannot change that: {verdict.note}")
+            gates.approve(plan, name, getpass.getuser())
+    go_on(home, plan)  # also where it had passed: an approval that died may have left no watch
+    return f"gate {name} has passed already" if passed else f"gate {name} passed"
 
 
 def go_on(home: Home, plan: PlanDir) -> None:
