@@ -82,17 +82,14 @@ def test_no_valid_checkpoint_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     assert error["class"] == "checkpoints" and "grpoq retry" in error["message"]
 
 
-@pytest.mark.parametrize("operation", [1, 6, 12])
-def test_kill_inside_the_checkpoint_writer(operation: int, twin: RunDir, tmp_path: Path) -> None:
-    killed_in_writer(operation, twin, tmp_path)
-
-
-def killed_in_writer(operation: int, twin: RunDir, tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["save:mkdir:1", "save:fsync:3", "_publish:rename:1"])
+def test_kill_inside_the_checkpoint_writer(point: str, twin: RunDir, tmp_path: Path) -> None:
     run = real_run.planned(tmp_path)
+    (run.path / "kill-at").write_text(f"checkpoint:{point}\n")
     # Started inside the snapshot the worker need not enter it, so our PYTHONPATH stays in front.
     snapshot = next((tmp_path / "snapshots").iterdir())
     path = os.pathsep.join([str(Path(__file__).parent / "kill_at"), str(snapshot)])
-    hooks = {"PYTHONPATH": path, "GRPOQ_KILL_AT": str(operation), "PYTHONDONTWRITEBYTECODE": "1"}
+    hooks = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
     assert real_run.worker(run, cwd=snapshot, **hooks).wait(90) == -signal.SIGKILL
     assert len(list(run.checkpoints.glob("step_*"))) <= 3
     real_run.finish(run)

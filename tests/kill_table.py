@@ -1,0 +1,62 @@
+"""python tests/kill_table.py: finds every named point, as tests/test_kills.py does, and writes docs/kills.md."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+REPO = Path(__file__).parents[1]
+sys.path[:0] = [str(REPO), str(Path(__file__).parent)]
+
+import kill_chains  # noqa: E402
+from kill_home import SCENARIOS, Stage  # noqa: E402
+
+HEAD = """# Where kill -9 was tried
+
+Each row is a point at which a process was ended by SIGKILL: `phase:function:operation:occurrence`. It dies right before
+the operation; at `write` half of the data is on disk; `-after` is right after it. Points are found in a traced run
+(`tests/kill_at/kill_points.py` wraps what changes the world: open for writing, write, fsync, rename, replace, mkdir,
+rmdir, chmod, flock, SQLite's commit, starting a process, signalling one). Then follows what the third column says, and
+in the end the home must equal the unbroken twin's, to the bytes of the weights, with exactly one result per run and
+nothing that `python -m orchestrator.audit HOME` finds. Repeated occurrences within one function are left out.
+
+Beside these: 100 kills of workers and watch at random moments, and 10 of real workers (`tests/test_kills.py`, slow).
+Written by `python tests/kill_table.py`: {count} points.
+
+| point | dies | what follows |
+|---|---|---|
+"""
+STATES = {
+    "plan": "nothing is there yet",
+    "submit": "planned",
+    "resume": "submitted; the worker died, and so did the watch",
+    "retry": "cancelled",
+    "cancel": "queued",
+    "cancel-running": "its worker lives",
+    "watch": "one run waits, one died, one died three times without a row",
+    "watch-stalled": "its worker is stopped by SIGSTOP",
+}
+
+
+def rows(folder: Path) -> list[tuple[str, str, str]]:
+    found = []
+    for name, scenario in SCENARIOS.items():
+        dies = f"`grpoq {scenario.dies[0]}` ({STATES[name]})"
+        again = "the same command again" if scenario.follows == scenario.dies else f"`grpoq {scenario.follows[0]}`"
+        found += [(point, dies, again) for point in Stage(name, folder / name).points]
+    twin = kill_chains.planned(folder / "twin", ["twin"])["twin"]
+    points = kill_chains.traced(twin)
+    return found + [(point, "the real worker", "nothing: the watch starts the next attempt") for point in points]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        found = rows(Path(folder))
+    table = "".join(f"| `{point}` | {dies} | {follows} |\n" for point, dies, follows in found)
+    (REPO / "docs" / "kills.md").write_text(HEAD.format(count=len(found)) + table)
+    print(f"{len(found)} points")
+
+
+if __name__ == "__main__":
+    main()
