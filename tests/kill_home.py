@@ -84,6 +84,7 @@ class Scenario:
     runs_on: bool = True  # runs go on until they end; else nothing was submitted
     only: tuple[str, ...] = ()  # functions whose points are meant; empty: all
     occurrences: int = 99
+    claim_s: str = "0"  # what a worker takes before its claim
 
     def wants(self, point: str) -> bool:
         phase, function, _, occurrence = point.split(":")
@@ -187,6 +188,14 @@ SCENARIOS = {
         "cancel", ("cancel", "vanilla-s41"), ("cancel", "vanilla-s41"), running, only=("signal_worker",)
     ),
     "watch": Scenario("watch", ("watch", "--detached"), ("resume",), mixed, seeds="41,42,43", occurrences=1),
+    "watch-again": Scenario(  # at once, so that it comes while a launched worker has not claimed anything
+        "watch",
+        ("watch", "--detached"),
+        ("watch", "--detached"),
+        queued,
+        only=("LocalQueue.launch", "LocalQueue._locked_log", "RunDir.submitted"),
+        claim_s="1.5",
+    ),
     "watch-stalled": Scenario(
         "watch",
         ("watch", "--detached"),
@@ -216,7 +225,7 @@ class Stage:
     def _home(self, name: str) -> FakeHome:
         path = self.folder / name
         shutil.copytree(self.folder / "template", path)
-        home = FakeHome(Home(path / "home"), path / "source")
+        home = FakeHome(Home(path / "home"), path / "source", {"GRPOQ_FAKE_CLAIM_S": self.scenario.claim_s})
         self.scenario.prepare(home)
         return home
 

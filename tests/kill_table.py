@@ -22,7 +22,7 @@ in the end the home must equal the unbroken twin's, to the bytes of the weights,
 nothing that `python -m orchestrator.audit HOME` finds. Repeated occurrences within one function are left out.
 
 Beside these: 100 kills of workers and watch at random moments, and 10 of real workers (`tests/test_kills.py`, slow).
-Written by `python tests/kill_table.py`: {count} points.
+Written by `python tests/kill_table.py`: {count} points, some of them with two things that follow.
 
 | point | dies | what follows |
 |---|---|---|
@@ -35,6 +35,7 @@ STATES = {
     "cancel": "queued",
     "cancel-running": "its worker lives",
     "watch": "one run waits, one died, one died three times without a row",
+    "watch-again": "one run waits; a worker that takes its time before the claim",
     "watch-stalled": "its worker is stopped by SIGSTOP",
 }
 
@@ -44,6 +45,7 @@ def rows(folder: Path) -> list[tuple[str, str, str]]:
     for name, scenario in SCENARIOS.items():
         dies = f"`grpoq {scenario.dies[0]}` ({STATES[name]})"
         again = "the same command again" if scenario.follows == scenario.dies else f"`grpoq {scenario.follows[0]}`"
+        again += " at once" if name == "watch-again" else ""
         found += [(point, dies, again) for point in Stage(name, folder / name).points]
     twin = kill_chains.planned(folder / "twin", ["twin"])["twin"]
     points = kill_chains.traced(twin)
@@ -54,8 +56,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         found = rows(Path(folder))
     table = "".join(f"| `{point}` | {dies} | {follows} |\n" for point, dies, follows in found)
-    (REPO / "docs" / "kills.md").write_text(HEAD.format(count=len(found)) + table)
-    print(f"{len(found)} points")
+    (REPO / "docs" / "kills.md").write_text(HEAD.format(count=len({row[0] for row in found})) + table)
+    print(f"{len({row[0] for row in found})} points")
 
 
 if __name__ == "__main__":

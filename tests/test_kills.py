@@ -41,7 +41,7 @@ SAMPLE = {
 }
 LEAST = {
     **{"plan": 35, "submit": 18, "resume": 12, "retry": 13, "cancel": 10, "cancel-running": 2},
-    **{"watch": 24, "watch-stalled": 4, "worker and checkpoint": 50},
+    **{"watch": 24, "watch-again": 9, "watch-stalled": 4, "worker and checkpoint": 50},
 }
 RANDOM, INSTANTS = 100, 10
 

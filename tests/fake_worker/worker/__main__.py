@@ -6,6 +6,7 @@ GRPOQ_FAKE_ERROR_IN         only in runs whose id begins so
 GRPOQ_FAKE_DIE_EARLY        end by SIGKILL before the first metrics row
 GRPOQ_FAKE_SILENT           "run": beat once, then hang deaf to SIGTERM (first attempt only)
 GRPOQ_FAKE_UNCLAIMED        end before the claim
+GRPOQ_FAKE_CLAIM_S          seconds before the claim
 GRPOQ_FAKE_FIGURES          "name=value,...": figures of the result, instead of the made up ones
 Every execution appends to executions.jsonl of its run: begin and end, for the test that nothing runs twice at once.
 """
@@ -33,6 +34,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if os.environ.get("GRPOQ_FAKE_UNCLAIMED"):
         return 1
+    time.sleep(float(os.environ.get("GRPOQ_FAKE_CLAIM_S", "0")))
     run = RunDir(arguments.run)
     try:
         claim = run.claim(arguments.attempt, arguments.take_over)
