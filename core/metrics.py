@@ -1,7 +1,8 @@
 """What a step leaves behind: one row of named numbers, one line of log, and every completion with its grade.
 
 Column names are the author's (science.md 7.3). Rates are floats in [0, 1] with their denominators n_s (student) and
-n_t (teacher); what does not apply is null. Columns in MACHINE measure the machine and differ between equal runs.
+n_t (teacher); what does not apply is null. The columns of core.twins.MACHINE measure the machine, and differ
+between equal runs.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from core.rewards import Grade
 from core.run_dir import boot_clock
 from core.task import Task
 
-MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB", "clock")
 BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of ref_eq
 # Columns that an arm or teacher rollouts fill; null where they do not apply, named so that readers can rely on them.
 OPTIONAL = (
@@ -132,7 +132,8 @@ def loss_columns(students: dict[str, float], teachers: dict[str, float] | None =
 
 def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
     """Append the row to metrics.jsonl and say it in the log, the header again every HEADER_EVERY steps."""
-    row |= {"peak_GB": _peak_gb(device), "clock": boot_clock()}
+    row["peak_GB"] = _peak_gb(device)
+    _append(folder / "clocks.jsonl", {"step": row["step"], "clock": boot_clock()})  # first: no row without its time
     _append(folder / "metrics.jsonl", row)
     if row["step"] % HEADER_EVERY == 1:
         log.info("%s", header())
@@ -195,7 +196,7 @@ def write_eval(folder: Path, row: dict[str, Any]) -> None:
 
 def sync(folder: Path) -> None:
     """Rows first, checkpoint after: a checkpoint whose rows are lost would lose them for good."""
-    for name in ("metrics.jsonl", "evals.jsonl", "rollouts.jsonl"):
+    for name in ("metrics.jsonl", "evals.jsonl", "rollouts.jsonl", "clocks.jsonl"):
         if (folder / name).exists():
             durable.fsync_file(folder / name)
     durable.fsync_dir(folder)

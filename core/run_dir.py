@@ -11,7 +11,8 @@
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
     run.lock             flock for every commit: claim, checkpoint, result, submission
     attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json,
-                         ballast (while it lives); kinds other than train: shards.jsonl for the rows
+                         clocks.jsonl (when each row was written), ballast (while it lives); kinds other than
+                         train: shards.jsonl for the rows
     ckpt/step_NNNNNN/    whole or absent (core.checkpoint)
     adapter/             the final adapter
     result.json          its existence means done

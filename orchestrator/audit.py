@@ -81,8 +81,20 @@ class Evidence:
 
     @cached_property
     def rows(self) -> dict[int, list[dict[str, Any]]]:
-        found = {n: durable.read_lines(self.run.attempt(n) / "metrics.jsonl") for n in self.attempts}
-        return {n: [row for row in rows if isinstance(row, dict) and "step" in row] for n, rows in found.items()}
+        """Metrics rows by attempt, each with the clock at which it was written."""
+        return {number: self._timed(number) for number in self.attempts}
+
+    def _timed(self, number: int) -> list[dict[str, Any]]:
+        rows, clocks = (
+            [
+                row
+                for row in durable.read_lines(self.run.attempt(number) / name)
+                if isinstance(row, dict) and "step" in row
+            ]
+            for name in ("metrics.jsonl", "clocks.jsonl")
+        )
+        written = {row["step"]: row.get("clock", 0.0) for row in clocks}
+        return [row | {"clock": written.get(row["step"], 0.0)} for row in rows]
 
     @cached_property
     def numbers(self) -> list[int]:

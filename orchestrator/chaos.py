@@ -16,10 +16,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from core import durable
 from core.run_dir import RunDir
+from core.twins import compare
 from orchestrator import wishes
 from orchestrator.audit import audit
 from orchestrator.backends import default_backend, require_known
@@ -27,14 +26,13 @@ from orchestrator.home import Home
 from orchestrator.matrix import parse_matrix
 from orchestrator.plan import draft_plan, require_room, write_plan
 from orchestrator.plan_dir import PlanDir
-from orchestrator.processes import watch_pid
+from orchestrator.processes import pueued_pid, watch_pid
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.resolve import Choices
 from orchestrator.signals import signal_worker
 from orchestrator.survey import Survey
 
 VICTIMS = 2
-MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB")  # columns that measure the machine; core.metrics imports torch
 MATRIX = """
 name = "chaos"
 preset = "smoke"
@@ -115,7 +113,7 @@ class Chaos:
         return f"kill -9 of the watch, pid {pid}"
 
     def _daemon(self) -> str:
-        pid = _pueued(self.home)
+        pid = pueued_pid(self.home)
         if pid is None:
             return ""
         os.kill(pid, signal.SIGKILL)
@@ -156,24 +154,14 @@ def chaos(home: Home, backend: str | None, seed: int, kills: int, say: Callable[
 
 def _verdict(storm: Chaos) -> list[str]:
     twin, *victims = storm.plan.runs()
-    wrong = audit(storm.home)
+    wrong = list(audit(storm.home))
     for run in victims:
-        for what, of_run, of_twin in _compared(run, twin):
-            if of_run != of_twin or not of_twin:
+        for what, equal in compare(run, twin).items():
+            if not equal:
                 wrong.append(f"{run.run_id}: {what} differ from the twin's")
             else:
                 storm.say(f"{run.run_id}: {what} equal the twin's")
     return wrong
-
-
-def _compared(run: RunDir, twin: RunDir) -> list[tuple[str, Any, Any]]:
-    results = [durable.read_json(r.result_path) or {} for r in (run, twin)]
-    rows = [[{k: v for k, v in row.items() if k not in MACHINE} for row in r.metrics()] for r in (run, twin)]
-    sha = str(results[1].get("adapter_sha256"))[:12]
-    return [
-        (f"final weights {sha}", *(result.get("adapter_sha256") for result in results)),
-        (f"{len(rows[1])} metrics rows", *rows),
-    ]
 
 
 def _stop(home: Home, plan: PlanDir) -> None:
@@ -184,7 +172,7 @@ def _stop(home: Home, plan: PlanDir) -> None:
             wishes.cancel(home, plan, run)
     while watch_pid(home) is not None and time.monotonic() < deadline:
         time.sleep(0.1)
-    for pid in (watch_pid(home), _pueued(home)):
+    for pid in (watch_pid(home), pueued_pid(home)):
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -195,7 +183,3 @@ def _remove(place: Path) -> None:
         if item.is_dir() and not item.is_symlink():
             item.chmod(0o755)  # snapshots are read-only
     shutil.rmtree(place, ignore_errors=True)
-
-
-def _pueued(home: Home) -> int | None:
-    return None

@@ -18,6 +18,7 @@ from typing import Any
 
 from core import durable
 from core.run_dir import RunDir
+from core.twins import compare
 from orchestrator import plan as planning
 from orchestrator import wishes
 from orchestrator.decide import TERMINAL, in_words
@@ -31,7 +32,6 @@ from orchestrator.signals import signal_worker
 from orchestrator.status import plan_status
 from orchestrator.status_text import columns
 
-MACHINE = ("gen", "fb", "t_rew", "sec", "peak_GB", "clock")  # what measures the machine; core.metrics names it too
 MARKER = ".grpoq-demo"
 SEEDS = (41, 42, 43)
 LINE_EVERY_S = 10.0
@@ -177,7 +177,7 @@ def _verdict(story: _Story, began: float) -> int:
         return 1
     if story.killed_at is None:
         print("Seed 41 ended before it could be killed between two checkpoints: nothing is proved.")
-    same = _compare(story.victim, story.twin)
+    same = compare(story.victim, story.twin)
     for what, equal in same.items():
         print(f"killed run and unbroken twin: {what} {'EQUAL' if equal else 'DIFFERENT'}")
     print()
@@ -185,16 +185,6 @@ def _verdict(story: _Story, began: float) -> int:
     print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {story.home.path}; look around with")
     print(f"  grpoq --home {os.path.relpath(story.home.path)} status vanilla-s{SEEDS[0]}")
     return 0 if story.killed_at is not None and story.resumed and all(same.values()) else 1
-
-
-def _compare(run: RunDir, twin: RunDir) -> dict[str, bool]:
-    """What must agree: the weights by their hash, and each metrics row but for what measures the machine."""
-    hashes = [(durable.read_json(r.result_path) or {}).get("adapter_sha256") for r in (run, twin)]
-    ours, theirs = ([{k: v for k, v in row.items() if k not in MACHINE} for row in r.metrics()] for r in (run, twin))
-    return {
-        f"final weights {str(hashes[0])[:12]}": hashes[0] is not None and hashes[0] == hashes[1],
-        f"{len(ours)} metrics rows": bool(ours) and ours == theirs,
-    }
 
 
 def _clear(place: Path) -> None:

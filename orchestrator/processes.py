@@ -37,6 +37,14 @@ def watch_pid(home: Home) -> int | None:
     return None
 
 
+def pueued_pid(home: Home) -> int | None:
+    """The home's own daemon."""
+    for pid, words in _command_lines():
+        if words[0].endswith("pueued") and str(home.path / "pueue" / "pueue.yml") in words:
+            return pid
+    return None
+
+
 def _command_lines() -> Iterator[tuple[int, list[str]]]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):

@@ -31,6 +31,7 @@ from orchestrator.survey import Survey
 
 REPEAT_STOP_S = 5.0
 REPEAT_ENSURE_S = 5.0
+TIDY_S = 60.0  # an engine that answers is looked after too: slots of orphans, tasks that have ended
 
 
 @dataclass
@@ -60,7 +61,9 @@ class Reconciler:
     _signalled: dict[tuple[str, int], float] = field(default_factory=dict)  # monotonic time of the last SIGTERM
     _ending: dict[tuple[str, int], tuple[float, dict[str, Any]]] = field(default_factory=dict)  # since when, with what
     _beats: dict[tuple[str, int], tuple[Any, float]] = field(default_factory=dict)  # of attempts on other hosts
-    _ensured: dict[str, float] = field(default_factory=dict)  # monotonic, by plan
+    _ensured: dict[str, float] = field(
+        default_factory=dict
+    )  # monotonic, by plan: when its engine was last looked after
     _living: dict[str, tuple[int, int]] = field(default_factory=dict)  # run id: attempt, pidfd
 
     def __post_init__(self) -> None:
@@ -108,26 +111,28 @@ class Reconciler:
         """Asks the engine, and brings it up where it does not answer: after a boot, after its daemon died."""
         backend = self._backend(wish["backend"])
         cache = self._specs.setdefault(plan.plan_id, {})
-        first = plan.plan_id not in self._ensured
-        if first:
+        if self._since_ensured(plan) >= TIDY_S:
             self._ensure(plan, backend, wish)
         survey = Survey(plan, backend, self._done, cache)
-        if survey.unreachable and not first and self._ensure(plan, backend, wish):
+        if survey.unreachable and self._since_ensured(plan) >= REPEAT_ENSURE_S and self._ensure(plan, backend, wish):
             survey = Survey(plan, backend, self._done, cache)
         self._tell_once(f"{plan.plan_id}, {backend.name}", survey.unreachable)
         return survey
 
+    def _since_ensured(self, plan: PlanDir) -> float:
+        return time.monotonic() - self._ensured.get(plan.plan_id, float("-inf"))
+
     def _ensure(self, plan: PlanDir, backend: Backend, wish: dict[str, Any]) -> bool:
-        now = time.monotonic()
-        if now - self._ensured.get(plan.plan_id, -REPEAT_ENSURE_S) < REPEAT_ENSURE_S:
-            return False
-        self._ensured[plan.plan_id] = now
+        self._ensured[plan.plan_id] = time.monotonic()
         try:
             backend.ensure(wish["slots"])
-        except Unreachable as error:
-            self._tell_once(f"{plan.plan_id}, {backend.name}", str(error))
-            return False
+        except Unreachable:
+            return False  # the survey says why
         return True
+
+    def ensured(self, plan: PlanDir) -> None:
+        """Whoever submits has looked after the engine already."""
+        self._ensured[plan.plan_id] = time.monotonic()
 
     def _gates(self, plan: PlanDir, survey: Survey) -> None:
         for verdict in survey.verdicts():

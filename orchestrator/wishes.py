@@ -32,7 +32,9 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
         except Unreachable as error:
             raise Refused(f"backend {name}: {error}; nothing was submitted", UNREACHABLE) from None
         plan.record_wish(name, count)
-        _pass(home)
+        reconciler = Reconciler(home, say=lambda line: None)
+        reconciler.ensured(plan)
+        reconciler.one_pass()
     start_detached(home)
     return name, count
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from core.metrics import MACHINE
 from core.run_dir import RunDir
+from core.twins import comparable
 
 REPO = Path(__file__).parents[1]
 SMALL = ("steps=12", "checkpoint_every=4", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
@@ -31,10 +31,6 @@ def finish(run: RunDir) -> dict:
     """Run attempts until one ends by itself; the result."""
     assert worker(run).wait(120) == 0, (run.path / "test-worker.log").read_text()[-3000:]
     return json.loads(run.result_path.read_text())
-
-
-def comparable(rows: list[dict]) -> list[dict]:
-    return [{k: v for k, v in row.items() if k not in MACHINE} for row in rows]
 
 
 def assert_equal_runs(one: RunDir, twin: RunDir) -> None:

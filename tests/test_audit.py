@@ -138,10 +138,9 @@ def another_process_in_the_attempt(run: RunDir) -> None:
 
 def overlapping_attempts(run: RunDir) -> None:
     claim = next(e for e in durable.read_lines(run.events_path) if (e["event"], e["attempt"]) == ("claim", 2))
-    edit(
-        run.attempt(1) / "metrics.jsonl",
-        lambda rows: [*rows, rows[-1] | {"step": len(rows) + 1, "clock": claim["clock"] + 0.1}],
-    )
+    edit(run.attempt(1) / "metrics.jsonl", lambda rows: [*rows, rows[-1] | {"step": len(rows) + 1}])
+    late = {"clock": claim["clock"] + 0.1}
+    edit(run.attempt(1) / "clocks.jsonl", lambda rows: [*rows, {"step": len(rows) + 1} | late])
 
 
 def beat_after_the_next_claim(run: RunDir) -> None:
@@ -200,7 +199,7 @@ def lost_checkpoint(run: RunDir) -> None:
 
 
 def trained_after_its_checkpoint(run: RunDir) -> None:
-    edit(run.attempt(1) / "metrics.jsonl", lambda rows: [rows[0] | {"clock": rows[5]["clock"]}, *rows[1:]])
+    edit(run.attempt(1) / "clocks.jsonl", lambda rows: [rows[0] | {"clock": rows[5]["clock"]}, *rows[1:]])
 
 
 def log(run: RunDir, statement: str) -> None:

@@ -43,7 +43,7 @@ def err(kind: str) -> dict[str, str]:
         (Facts(cancelled=True, plan_submitted=True), "cancelled", "", ""),
         (Facts(submission=1, cancelled=True, backend=WAITING), "cancelled", "", "withdraw"),
         (Facts(submission=1, cancelled=True, backend=RUNNING), "running", "cancelling", "withdraw"),
-        (Facts(submission=1, attempt=1, cancelled=True, backend=RUNNING), "cancelled", "", ""),  # its attempt has ended, nothing else will
+        (Facts(submission=1, attempt=1, cancelled=True, backend=RUNNING), "cancelled", "", ""),  # it has ended
         # 4: an error
         (Facts(**TRIED, error=err("code"), same_errors=1), "failed", "code", ""),
         (Facts(**TRIED, error=err("never heard of"), same_errors=1), "failed", "never heard of", ""),

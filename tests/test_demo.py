@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from fake_home import REPO, FakeHome, fake  # noqa: F401
 
 from core import durable
 from core.run_dir import RunDir
-from orchestrator.demo import MACHINE, MARKER, _clear, _compare
+from core.twins import compare
+from orchestrator.demo import MARKER, _clear
 from orchestrator.refusal import Refused
 
 
@@ -49,14 +49,7 @@ def run_with(path: Path, weights: str, rows: list[dict]) -> RunDir:
 def test_only_columns_of_the_machine_may_differ(tmp_path: Path, weights: str, row: dict, equal: list[bool]) -> None:
     one = run_with(tmp_path / "one", "aa", [{"step": 1, "rew": 0.5, "sec": 1.0}])
     other = run_with(tmp_path / "other", weights, [row])
-    assert list(_compare(one, other).values()) == equal
-
-
-def test_the_machines_columns_are_the_trainers() -> None:
-    """core.metrics needs torch, so the demo has its own copy of the names; read here without importing it."""
-    source = (REPO / "core" / "metrics.py").read_text()
-    theirs = next(line for line in source.splitlines() if line.startswith("MACHINE = "))
-    assert ast.literal_eval(theirs.partition("= ")[2]) == MACHINE
+    assert list(compare(one, other).values()) == [*equal, True]
 
 
 def test_a_directory_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
