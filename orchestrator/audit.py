@@ -85,14 +85,8 @@ class Evidence:
         return {number: self._timed(number) for number in self.attempts}
 
     def _timed(self, number: int) -> list[dict[str, Any]]:
-        rows, clocks = (
-            [
-                row
-                for row in durable.read_lines(self.run.attempt(number) / name)
-                if isinstance(row, dict) and "step" in row
-            ]
-            for name in ("metrics.jsonl", "clocks.jsonl")
-        )
+        files = [durable.read_lines(self.run.attempt(number) / name) for name in ("metrics.jsonl", "clocks.jsonl")]
+        rows, clocks = ([row for row in file if isinstance(row, dict) and "step" in row] for file in files)
         written = {row["step"]: row.get("clock", 0.0) for row in clocks}
         return [row | {"clock": written.get(row["step"], 0.0)} for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import sys
 from collections.abc import Callable
@@ -31,12 +32,22 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
             BACKENDS[name](home).ensure(count)
         except Unreachable as error:
             raise Refused(f"backend {name}: {error}; nothing was submitted", UNREACHABLE) from None
+        if old and old["backend"] != name:
+            _take_back(home, plan, old["backend"])
         plan.record_wish(name, count)
         reconciler = Reconciler(home, say=lambda line: None)
         reconciler.ensured(plan)
         reconciler.one_pass()
     start_detached(home)
     return name, count
+
+
+def _take_back(home: Home, plan: PlanDir, backend: str) -> None:
+    """What waits in the engine that is left; what runs there runs on."""
+    for run in plan.runs():
+        if run.newest_number() and run.newest_number() not in run.attempts():
+            with contextlib.suppress(Unreachable):  # then its task comes too late and is refused: the number is taken
+                BACKENDS[backend](home).cancel(run)
 
 
 def resume(home: Home) -> int:
