@@ -83,12 +83,16 @@ class Chaos:
             self.say(what)
 
     def _victim(self) -> tuple[RunDir, int] | None:
-        """A living attempt, of the runs that may be killed."""
-        living = [
-            (run, attempts[-1])
-            for run in self.plan.runs()
-            if "victim" in run.run_id and (attempts := run.attempts()) and run.is_alive(attempts[-1])
-        ]
+        """A living attempt that may be struck: the first at any moment, later ones once they have written a row.
+
+        Three deaths in a row before the first row would be `no_progress`, and rightly so.
+        """
+        living = []
+        for run in self.plan.runs():
+            newest = max(run.attempts(), default=0)
+            struck_before = newest > 1 and not (run.attempt(newest) / "metrics.jsonl").exists()
+            if "victim" in run.run_id and newest and run.is_alive(newest) and not struck_before:
+                living.append((run, newest))
         return self.dice.choice(living) if living else None
 
     def _kill_worker(self) -> str:

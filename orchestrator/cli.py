@@ -106,7 +106,7 @@ def plan(
 @app.command()
 def submit(
     ctx: typer.Context,
-    backend: Annotated[str | None, typer.Option(metavar="local|pueue|slurm")] = None,
+    backend: Annotated[str | None, typer.Option(metavar="local|pueue")] = None,
     slots: Annotated[int | None, typer.Option(help="fewer at a time than planned")] = None,
     plan: PlanOption = None,
     home: HomeOption = None,
@@ -410,6 +410,21 @@ def doctor(
     answer = examination.examine(here)
     print(json.dumps(answer) if as_json else "\n".join(examination.lines(answer)))
     if answer["found"]:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def chaos(
+    ctx: typer.Context,
+    backend: Annotated[str | None, typer.Option(metavar="local|pueue")] = None,
+    kills: Annotated[int, typer.Option(min=1, help="strikes, spread over the runs")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="of instants and victims")] = 0,
+    home: HomeOption = None,
+) -> None:
+    """Kill workers, watch and daemon of a small plan on this box, and compare with a twin that was left in peace."""
+    from orchestrator.chaos import chaos as storm
+
+    if not storm(_home(ctx, home), backend, seed, kills, lambda line: print(line, flush=True)):
         raise typer.Exit(FAILED)
 
 
