@@ -24,7 +24,7 @@ def chaos(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "pueue"])
 def test_chaos_strikes_finds_nothing_wrong_and_leaves_nothing(tmp_path: Path, backend: str) -> None:
-    if backend == "pueue" and not chaos_module.default_backend() == "pueue":
+    if backend == "pueue" and chaos_module.default_backend() != "pueue":
         pytest.skip("pueue is not installed: `just tools pueue`")
     done = chaos(tmp_path, "--backend", backend, "--seed", "3")
     assert done.returncode == 0, done.stdout + done.stderr
