@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,15 +39,29 @@ class Attempt:
             raise Preempted("stopped; finished units of work are kept, the one under way begins anew")
 
 
+class Notice:
+    """A tick that also ends the work where that is wanted and where it may end: a step of a large model takes longer
+    than a preempted box is given."""
+
+    def __init__(self, attempt: Attempt, everywhere: bool = False) -> None:
+        self._attempt, self._open, self._asked = attempt, everywhere, time.monotonic()
+
+    def tick(self) -> None:
+        self._attempt.tick()
+        if self._open and time.monotonic() - self._asked >= STOP_CHECK_S:
+            self._asked = time.monotonic()
+            self._attempt.stop_if_asked()
+
+    @contextlib.contextmanager
+    def may_stop(self) -> Iterator[None]:
+        """Within: nothing is changed that would have to be put back."""
+        self._open = True
+        try:
+            yield
+        finally:
+            self._open = False
+
+
 def stopping_tick(attempt: Attempt) -> Callable[[], None]:
-    """A tick that also ends the work where that is wanted: a unit can take longer than a preemption's notice."""
-    asked = time.monotonic()
-
-    def tick() -> None:
-        nonlocal asked
-        attempt.tick()
-        if time.monotonic() - asked >= STOP_CHECK_S:
-            asked = time.monotonic()
-            attempt.stop_if_asked()
-
-    return tick
+    """For work that changes nothing between two units, wherever it stands."""
+    return Notice(attempt, everywhere=True).tick

@@ -48,6 +48,7 @@ class TrainState:
     adapter: Adapter
     optimizer: torch.optim.AdamW
     arm: dict[str, Tensor]
+    kept: int = 0  # the step that the newest checkpoint of this process's lineage holds; 0: none
 
 
 def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: dict[str, str]) -> Path:
@@ -135,7 +136,7 @@ def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
         found = load_file(folder / "arm.safetensors", device=str(device))
         # Tensors of a file lie where it has them; products round by how their memory is aligned.
         state.arm = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
-    state.step = int(summary["step"])
+    state.step = state.kept = int(summary["step"])
 
 
 def require_same_machine(summary: dict[str, Any], machine: dict[str, str]) -> None:

@@ -17,7 +17,7 @@ from core import checkpoint, diagonal, directions, durable, metrics, tripwires
 from core.adapters.base import tensors_sha256
 from core.arm import Arm, Step
 from core.arms import ARMS
-from core.attempt import Attempt, Preempted
+from core.attempt import Attempt, Notice, Preempted
 from core.checkpoint import TrainState
 from core.evaluate import evaluate
 from core.policy import Policy, attached
@@ -25,6 +25,7 @@ from core.pool import Pool, load_pool
 from core.sandbox import Sandbox
 from core.spec import SCHEMA
 from core.step import optimize, reward, roll_out
+from core.teacher_pool import TeacherRollout
 
 
 @dataclass(frozen=True)
@@ -37,40 +38,61 @@ class Trainer:
     state: TrainState
     pool: Pool
     sandbox: Sandbox
+    notice: Notice
 
 
 def train(attempt: Attempt) -> dict[str, Any]:
     """Train from the newest valid checkpoint to the last step. Returns result.json's content, published."""
-    config, seed = attempt.spec.config, attempt.spec.seed
-    with Sandbox(workers=config.grade_workers, tick=attempt.tick) as sandbox:
-        t = prepare(attempt, sandbox)
-        if t.state.step == 0:
-            evaluate_now(t)
-        for number in range(t.state.step + 1, config.steps + 1):
-            step = Step(number, seed, config, t.policy, t.pool, t.state.arm, row={"step": number})
-            with metrics.seconds(step.row, "sec"):
-                attempt.beat(number - 1, "generate")
-                teachers = roll_out(t.arm, step)
-                attempt.beat(number - 1, "grade")
-                rewards, grades = reward(t.arm, step, teachers, sandbox)
-                attempt.beat(number - 1, "train")
-                optimize(t.arm, step, rewards, t.state.optimizer)
-            t.state.step = number
-            metrics.write_rollouts(attempt.folder, step, grades, rewards)
-            metrics.write_step(attempt.folder, step.row, config.device)
-            if tripwires.watches_steps(config):
-                tripwires.check_step(attempt.run.metrics(), number, config)
-            if number % config.eval_every == 0 or number == config.steps:
-                evaluate_now(t)
-            keep(t)
+    notice = Notice(attempt)
+    with Sandbox(workers=attempt.spec.config.grade_workers, tick=notice.tick) as sandbox:
+        t = prepare(attempt, sandbox, notice)
+        try:
+            take_steps(t)
+        except Preempted:
+            save_once(t)
+            raise
         return finish(t)
 
 
-def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
+def take_steps(t: Trainer) -> None:
+    attempt, config = t.attempt, t.attempt.spec.config
+    if t.state.step == 0 or evaluation_is_missing(t):
+        evaluate_now(t)
+    for number in range(t.state.step + 1, config.steps + 1):
+        step = Step(number, attempt.spec.seed, config, t.policy, t.pool, t.state.arm, row={"step": number})
+        with metrics.seconds(step.row, "sec"):
+            attempt.beat(number - 1, "generate")
+            teachers = sample(t, step)
+            attempt.beat(number - 1, "grade")
+            rewards, grades = reward(t.arm, step, teachers, t.sandbox)
+            attempt.beat(number - 1, "train")
+            optimize(t.arm, step, rewards, t.state.optimizer)
+        t.state.step = number
+        metrics.write_rollouts(attempt.folder, step, grades, rewards)
+        metrics.write_step(attempt.folder, step.row, config.device)
+        if tripwires.watches_steps(config):
+            tripwires.check_step(attempt.run.metrics(), number, config)
+        if evaluation_is_due(t):
+            evaluate_now(t)
+        keep(t)
+
+
+def sample(t: Trainer, step: Step) -> list[list[TeacherRollout]]:
+    """Nearly all of a step's time, and nothing of the step counts yet: a wish to stop is answered at once."""
+    before = {name: tensor.clone() for name, tensor in t.state.arm.items()}
+    try:
+        with t.notice.may_stop():
+            return roll_out(t.arm, step)
+    except Preempted:
+        t.state.arm = before  # hooks may have begun with this step
+        raise
+
+
+def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     """Model, adapter, optimizer and problems; then the newest checkpoint over them, where there is one."""
     spec, config = attempt.spec, attempt.spec.config
     attempt.beat(0, "load")
-    policy = attached(config, spec.seed, attempt.tick)
+    policy = attached(config, spec.seed, notice.tick)
     betas = (config.beta1, config.beta2)
     parameters = list(policy.adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
@@ -84,15 +106,17 @@ def prepare(attempt: Attempt, sandbox: Sandbox) -> Trainer:
         checkpoint.load(*found, state)
     else:
         attempt.beat(0, "check the grader")
-        diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
+        with notice.may_stop():
+            diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
         if arm.prepare:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
-            state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
+            with notice.may_stop():
+                state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
             directions.publish(state.arm, attempt.run.direction_path, spec, policy, pool.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")
-    return Trainer(attempt, arm, policy, state, pool, sandbox)
+    return Trainer(attempt, arm, policy, state, pool, sandbox, notice)
 
 
 def evaluate_now(t: Trainer) -> None:
@@ -100,7 +124,7 @@ def evaluate_now(t: Trainer) -> None:
     step, spec = t.state.step, t.attempt.spec
     t.attempt.beat(step, "evaluate")
     row: dict[str, Any] = {"step": step}
-    with metrics.seconds(row, "sec"):
+    with metrics.seconds(row, "sec"), t.notice.may_stop():
         if t.arm.deploys_ablated:
             as_trained = _rates(t)
             row |= {f"{name}_as_trained": as_trained[name] for name in ("hack_rate", "hinted_pass_rate", "pass_rate")}
@@ -117,18 +141,37 @@ def _rates(t: Trainer) -> dict[str, Any]:
     return evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", t.state.step), t.sandbox)
 
 
+def evaluation_is_due(t: Trainer) -> bool:
+    config, step = t.attempt.spec.config, t.state.step
+    return step % config.eval_every == 0 or step == config.steps
+
+
+def evaluation_is_missing(t: Trainer) -> bool:
+    """A stop during an evaluation leaves a checkpoint of its step, and no row."""
+    return evaluation_is_due(t) and all(row["step"] != t.state.step for row in t.attempt.run.evals())
+
+
 def keep(t: Trainer) -> None:
     """Checkpoint where one is due, and at once where the process is to end. Raises Preempted then."""
     config, step = t.attempt.spec.config, t.state.step
     stop = t.attempt.wants_stop()
     if stop or step % config.checkpoint_every == 0 or step == config.steps:
-        t.attempt.beat(step, "checkpoint")
-        t.attempt.require_disk()
-        metrics.sync(t.attempt.folder)
-        checkpoint.save(t.attempt.run, t.attempt.number, t.state, t.attempt.spec, t.attempt.machine)
-        t.attempt.beat(step, "saved")
+        save_once(t)
     if stop and step < config.steps:
         raise Preempted(f"stopped after step {step}, checkpoint saved")
+
+
+def save_once(t: Trainer) -> None:
+    """Publish the present step, unless it was resumed from or saved already; before the first there is nothing."""
+    step = t.state.step
+    if step == t.state.kept:
+        return
+    t.attempt.beat(step, "checkpoint")
+    t.attempt.require_disk()
+    metrics.sync(t.attempt.folder)
+    checkpoint.save(t.attempt.run, t.attempt.number, t.state, t.attempt.spec, t.attempt.machine)
+    t.state.kept = step
+    t.attempt.beat(step, "saved")
 
 
 def finish(t: Trainer) -> dict[str, Any]:

@@ -40,17 +40,23 @@ def planned(folder: Path, arm: str, seed: int = 7, **fields: Any) -> RunDir:
     return run
 
 
-def attempt(run: RunDir, stop_after: int | None = None) -> dict[str, Any] | None:
-    """Claim and work; with `stop_after` the attempt saves and ends after that step, as on SIGTERM. The result."""
+def attempt(
+    run: RunDir, stop_after: int | None = None, stop_in: tuple[int, str] | None = None
+) -> dict[str, Any] | None:
+    """Claim and work; the attempt saves and ends after a step, or within a phase, as on SIGTERM. The result.
+
+    `stop_in`: (last finished step, phase as it is beaten).
+    """
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     claim = run.claim(None, False)
-    finished = [0]
+    finished, where = [0], [(0, "")]
 
     def beat(step: int, phase: str) -> None:
         finished[0] = step + 1 if phase == "train" else step
+        where[0] = (step, phase)
 
     def wants_stop() -> bool:
-        return stop_after is not None and finished[0] >= stop_after
+        return where[0] == stop_in or (stop_after is not None and finished[0] >= stop_after)
 
     try:
         machine = {"cpu": "this"}

@@ -32,3 +32,30 @@ def test_resumed_run_equals_uninterrupted(arm: str, fields: dict, tmp_path: Path
     assert in_process.attempt(broken) is not None
     assert broken.attempts() == [1, 2] and len(broken.metrics()) == 6
     real_run.assert_equal_runs(broken, twin)
+
+
+@pytest.mark.parametrize("arm", ["vanilla", "erase", "route_act", "tdga"])
+@pytest.mark.parametrize(
+    "place, kept",
+    [
+        ((3, "generate"), 3),
+        ((3, "evaluate"), 3),
+        ((6, "evaluate"), 6),
+        ((0, "generate"), None),
+        ((0, "evaluate"), None),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_stop_within_a_step_saves_the_last_whole_one(
+    arm: str, place: tuple[int, str], kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step of a large model takes longer than a preempted box is given. Nothing of the broken one counts."""
+    monkeypatch.setattr("core.attempt.STOP_CHECK_S", 0.0)
+    fields = {"refresh": 2, "eval_every": 3, "checkpoint_every": 5}
+    twin, broken = (in_process.planned(tmp_path / which, arm, **fields) for which in ("twin", "broken"))
+    assert in_process.attempt(twin) is not None
+    assert in_process.attempt(broken, stop_in=place) is None
+    saved = sorted(int(p.name[5:]) for p in broken.checkpoints.glob("step_*"))
+    assert saved[-1:] == ([kept] if kept else []) and len(broken.metrics()) == kept
+    assert in_process.attempt(broken) is not None
+    real_run.assert_equal_runs(broken, twin)
