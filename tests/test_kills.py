@@ -17,7 +17,7 @@ from pathlib import Path
 import kill_chains
 import pytest
 import real_run
-from fake_home import FakeHome, until
+from fake_home import FakeHome, made, until
 from kill_home import SCENARIOS, Stage, command, ending
 
 from core.run_dir import RunDir
@@ -179,8 +179,6 @@ def test_a_hundred_random_kills_of_workers_and_watch_lose_nothing(tmp_path: Path
 
 
 def made_with_runs(folder: Path, pace: str = "0.03") -> FakeHome:
-    from fake_home import made
-
     folder.mkdir(exist_ok=True)
     home = made(folder)
     home.env["GRPOQ_FAKE_STEP_S"] = pace
