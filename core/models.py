@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+from core.cache import cache_folder
 
 NANO = Path(__file__).parent / "nano" / "model"
 
@@ -91,11 +91,6 @@ def _random_model(vocabulary: int) -> Qwen3ForCausalLM:
             tie_word_embeddings=True,
         )
     )
-
-
-def cache_folder() -> Path:
-    """What can be made again lives here: GRPOQ_CACHE, or the platform's cache directory."""
-    return Path(os.environ.get("GRPOQ_CACHE") or platformdirs.user_cache_dir("grpoq"))
 
 
 def smollm2_folder() -> Path:

@@ -34,18 +34,11 @@ def test_resumed_run_equals_uninterrupted(arm: str, fields: dict, tmp_path: Path
     real_run.assert_equal_runs(broken, twin)
 
 
-@pytest.mark.parametrize("arm", ["vanilla", "erase", "route_act", "tdga"])
-@pytest.mark.parametrize(
-    "place, kept",
-    [
-        ((3, "generate"), 3),
-        ((3, "evaluate"), 3),
-        ((6, "evaluate"), 6),
-        ((0, "generate"), None),
-        ((0, "evaluate"), None),
-    ],
-    ids=lambda value: str(value),
-)
+WITHIN = [((3, "generate"), 3), ((3, "evaluate"), 3), ((6, "evaluate"), 6), ((0, "generate"), 0), ((0, "evaluate"), 0)]
+STOPS = [("vanilla", *stop) for stop in WITHIN] + [(arm, *WITHIN[0]) for arm in ("erase", "route_act", "tdga")]
+
+
+@pytest.mark.parametrize("arm, place, kept", STOPS)
 def test_a_stop_within_a_step_saves_the_last_whole_one(
     arm: str, place: tuple[int, str], kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

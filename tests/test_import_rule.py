@@ -17,6 +17,7 @@ LIGHT = (
     "durable",
     "host_memory",
     "code_hash",
+    "cache",
     "twins",
     "hints",
     "problems",

@@ -89,7 +89,9 @@ def _enter_snapshot(run: RunDir) -> None:
     frozen = _snapshots(run) / name
     if not name or not frozen.is_dir() or frozen.resolve() == CODE:
         return
-    environment = os.environ | {"PYTHONPATH": str(frozen), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = os.environ | {"PYTHONPATH": str(frozen)}
+    if "PYTHONPYCACHEPREFIX" not in environment:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"  # root could write into the read-only snapshot
     arguments = [sys.executable, "-m", "worker", str(run.path), *_rest(sys.argv[1:])]
     os.chdir(frozen)
     os.execve(sys.executable, arguments, environment)

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from core.adapters.base import Adapter
 from core.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
-from core.models import LanguageModel, cache_folder
+from core.cache import cache_folder
+from core.models import LanguageModel
 from core.spec import TrainConfig
 
 log = logging.getLogger(__name__)
