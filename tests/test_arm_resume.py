@@ -35,7 +35,13 @@ def test_resumed_run_equals_uninterrupted(arm: str, fields: dict, tmp_path: Path
 
 
 WITHIN = [((3, "generate"), 3), ((3, "evaluate"), 3), ((6, "evaluate"), 6), ((0, "generate"), 0), ((0, "evaluate"), 0)]
-STOPS = [("vanilla", *stop) for stop in WITHIN] + [(arm, *WITHIN[0]) for arm in ("erase", "route_act", "tdga")]
+MORE = [("vanilla", *stop) for stop in (WITHIN[1], *WITHIN[3:])] + [(a, *WITHIN[0]) for a in ("erase", "tdga")]
+STOPS = [
+    ("vanilla", *WITHIN[0]),
+    ("vanilla", *WITHIN[2]),
+    ("route_act", *WITHIN[0]),
+    *(pytest.param(*more, marks=pytest.mark.slow) for more in MORE),
+]
 
 
 @pytest.mark.parametrize("arm, place, kept", STOPS)
