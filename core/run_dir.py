@@ -262,7 +262,7 @@ class RunDir:
             self._require_unfinished()
             claimed = self.attempts()
             newest = self.newest_number()
-            alive = [n for n in claimed if self.is_alive(n)]
+            alive = [n for n in claimed[-1:] if self.is_alive(n)]  # older ones were overtaken, and are fenced
             if alive and not take_over:
                 beat = self.heartbeat(alive[-1]) or {}
                 raise Fenced(

@@ -77,6 +77,20 @@ def test_nothing_is_committed_to_a_finished_run(tmp_path: Path) -> None:
     os.close(claim.lock)
 
 
+def test_an_overtaken_attempt_that_hangs_stands_in_nobodys_way(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    hangs, overtakes = run.claim(None), run.claim(None, take_over=True)
+    with pytest.raises(Fenced, match="attempt 2 .* is alive"):
+        run.claim(None)
+    os.close(overtakes.lock)  # it dies
+    third = run.claim(None)
+    assert third.number == 3 and run.is_alive(1)
+    with pytest.raises(Fenced), run.commit(1, "checkpoint"):
+        pass
+    os.close(third.lock)
+    os.close(hangs.lock)
+
+
 def test_a_full_disk_is_the_class_disk() -> None:
     assert classify(OSError(errno.ENOSPC, "full")) == classify(RuntimeError("No space left on device"))
     assert (classify(OSError(errno.ENOSPC, "full")).error_class, classify(ValueError("x")).error_class) == (
