@@ -80,6 +80,8 @@ def next_for_plan(status: dict[str, Any]) -> str:
         return "grpoq status --watch" if status["watch"] else "grpoq resume"
     if failed:
         return f"grpoq status {failed[0]['label']}-s{failed[0]['seed']}"
+    if rows and not any(row["state"] == "done" for row in rows):
+        return f"grpoq retry {rows[0]['label']}-s{rows[0]['seed']}"
     return "grpoq report"
 
 
