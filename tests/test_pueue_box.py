@@ -6,6 +6,7 @@ file that is mounted over the true one for what starts afterwards.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -43,8 +44,8 @@ def box(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHome]: 
         os.kill(pid, signal.SIGKILL)
 
 
-def submitted(box: FakeHome) -> PlanDir:
-    plan = box.planned(seeds=SEEDS, slots=2, steps=40)
+def submitted(box: FakeHome, steps: int = 40) -> PlanDir:
+    plan = box.planned(seeds=SEEDS, slots=2, steps=steps)
     assert "to pueue: 15 runs, 2 at a time" in box.grpoq("submit").stdout
     return plan
 
@@ -87,14 +88,20 @@ def test_after_a_reboot_all_train_on_without_a_hand(box: FakeHome, tmp_path: Pat
     rebooted = ["unshare", "--mount", "sh", "-c", AS_AFTER_A_BOOT, str(boot)]
     if subprocess.run([*rebooted, "true"], capture_output=True).returncode:
         pytest.skip("this user may not mount over the boot id")
-    plan = submitted(box)
+    plan = submitted(box, steps=150)
     running = until(lambda: len(living(plan)) == 2 and living(plan), "two train")
     until(lambda: all(run.metrics() for run in running), "both have a row")
-    everything = [pueued_pid(box.home), box.watch_pid(), *(process.pid for process in workers(box.home))]
-    for pid in everything:
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-    until(lambda: not list(workers(box.home)) and pueued_pid(box.home) is None, "the box is down")
+
+    def down() -> bool:
+        """The watch first: it would bring back what dies before it."""
+        pids = [box.watch_pid(), pueued_pid(box.home), *(process.pid for process in workers(box.home))]
+        for pid in (pid for pid in pids if pid is not None):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not any(pids)
+
+    until(down, "the box is down")
+    assert not any(run.has_result() for run in running)
     line = Service(box.home).cron_line().removeprefix("* * * * * ").replace("\\%", "%")
     subprocess.run([*rebooted, "/bin/sh", "-c", line], env={"HOME": "/nowhere"}, cwd="/", check=True, timeout=150)
     status = subprocess.run(
@@ -105,5 +112,5 @@ def test_after_a_reboot_all_train_on_without_a_hand(box: FakeHome, tmp_path: Pat
     boots = [{event["boot_id"] for event in durable.read_lines(run.events_path)} for run in running]
     assert all(len(of_run) == 2 for of_run in boots), "what ran before the boot was not resumed after it"
     assert [run.attempts() for run in running] == [[1, 2], [1, 2]]
-    assert all([row["step"] for row in run.metrics()] == list(range(1, 41)) for run in plan.runs())
+    assert all([row["step"] for row in run.metrics()] == list(range(1, 151)) for run in plan.runs())
     assert audit(box.home) == []
