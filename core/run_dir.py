@@ -297,7 +297,8 @@ class RunDir:
         with durable.building(parent / f".claim-{os.getpid()}") as temporary:
             lock = os.open(temporary / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             fcntl.flock(lock, fcntl.LOCK_EX)
-            beat = {"beat": time.time(), "clock": time.monotonic(), "attempt": number}
+            clock = time.monotonic()
+            beat = {"beat": time.time(), "clock": clock, "started_clock": clock, "attempt": number}
             durable.write_json(temporary / "heartbeat.json", identity() | beat)
             durable.write_atomic(temporary / BALLAST, os.urandom(BALLAST_BYTES))  # bytes that no file system compresses
             self._append_event("claim", number, over=over)

@@ -121,7 +121,7 @@ def _acknowledged(plan: PlanDir) -> Iterator[str]:
             continue
         if wrong := snapshot.mismatch(plan.home.snapshots, run.snapshot()):
             yield f"{run_id}: {decision.state}, and cannot go on: {wrong}"
-        held = decision.state == "blocked" or "budget:" in decision.note
+        held = decision.state == "blocked" or decision.held == "budget"
         if survey.wish is not None and not (survey.progresses(run_id) or held):
             yield f"{run_id}: submitted with {plan.plan_id}, is {decision.state}, and nothing brings it on"
 

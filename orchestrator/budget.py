@@ -68,8 +68,8 @@ class Purse:
         return (LEAVING_S + 2 * slowest) / 3600 * self.per_hour
 
     def _price(self, seconds: Sequence[float]) -> float:
-        """Of runs that share the slots: no shorter than the longest, no shorter than their sum over the slots."""
-        box = max(max(seconds, default=0.0), sum(seconds) / self.slots)
+        """The longest that slots filled in any order can take (Graham 1969): sum / slots + (1 - 1 / slots) longest."""
+        box = sum(seconds) / self.slots + (1 - 1 / self.slots) * max(seconds, default=0.0)
         return box / 3600 * self.per_hour
 
     def _remaining_s(self, run_id: str) -> float:

@@ -173,7 +173,8 @@ def _stop(home: Home, plan: PlanDir) -> None:
     deadline = time.monotonic() + 20
     for run in plan.runs():
         if not run.has_result():
-            wishes.cancel(home, plan, run)
+            with contextlib.suppress(Refused):  # it has failed, or ended just now
+                wishes.cancel(home, plan, run)
     while watch_pid(home) is not None and time.monotonic() < deadline:
         time.sleep(0.1)
     for pid in (watch_pid(home), pueued_pid(home)):

@@ -146,7 +146,7 @@ def status(
             chosen = choose_plan(here, plan)
             answer = plan_status(here, chosen, all_kinds)
             lines = plan_lines(answer, chosen.plan_id, _width())
-            rows = answer["runs"]
+            rows = [*answer["runs"], *answer["others"]]
         else:
             answer = run_status(here, *find_run(here, run, plan))
             lines = run_lines(answer, _width())

@@ -30,6 +30,7 @@ class Decision:
     due: Due = ""
     due_in_s: float = 0.0  # of a submission that backs off
     error: dict[str, Any] | None = None  # what it ended with; with due `end`, what it is to end with
+    held: str = ""  # what keeps it from being submitted: disk | budget
 
 
 def decide(f: Facts) -> Decision:
@@ -53,7 +54,7 @@ def decide(f: Facts) -> Decision:
         return Decision("running", "starting" if f.backend == RUNNING else f"starting (backend says {f.backend!r})")
     if f.submission and f.backend == WAITING:
         hold = f.hold or f.over_budget
-        return Decision("queued", hold, due="withdraw" if hold else "")
+        return Decision("queued", hold, due="withdraw" if hold else "", held=_held(hold))
     if f.submission or f.attempt:
         return _died(f)
     if f.gate:
@@ -69,7 +70,8 @@ def _living(f: Facts) -> Decision:
     if f.cancelled:
         return Decision("running", "cancelling", due="stop")
     if f.over_budget:
-        return Decision("running", "stopping: budget", due="end", error=_error("budget", f.over_budget, 75))
+        error = _error("budget", f.over_budget, 75)
+        return Decision("running", "stopping: budget", due="end", error=error, held="budget")
     return Decision("running", f"silent {in_words(silent)}" if silent > QUIET_S else "")
 
 
@@ -114,8 +116,12 @@ def _submit(f: Facts, state: State, note: str, error: dict[str, Any] | None = No
     """A submission is due, unless there is no room or no money for it."""
     hold = f.hold or f.over_budget
     if hold:
-        return Decision(state, f"{note}; {hold}" if note else hold, error=error)
+        return Decision(state, f"{note}; {hold}" if note else hold, error=error, held=_held(hold))
     return Decision(state, note, "submit", due_in_s, error)
+
+
+def _held(hold: str) -> str:
+    return hold.partition(":")[0]
 
 
 def _no_progress(message: str) -> Decision:

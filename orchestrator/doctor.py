@@ -18,7 +18,7 @@ from core.sandbox_levels import CHOICE_VARIABLE, LEVELS
 from orchestrator import snapshot
 from orchestrator.backends import BACKENDS
 from orchestrator.home import NETWORK_FILE_SYSTEMS, Home, file_system
-from orchestrator.plan_dir import PlanDir, all_plans, read_spec
+from orchestrator.plan_dir import PlanDir, all_plans, read_spec, unreadable_plans
 from orchestrator.processes import workers
 from orchestrator.refusal import Refused
 from orchestrator.registry_version import require_known
@@ -82,11 +82,8 @@ def _home(home: Home) -> tuple[dict[str, Any], list[str]]:
     found = [*_registry(home), *_secrets(home)]
     if kind in NETWORK_FILE_SYSTEMS:
         found.append(f"{home.path} is on a network file system ({kind}), where SQLite and locks do not hold: move it")
-    plans = []
-    try:
-        plans = all_plans(home)
-    except Refused as refusal:
-        found.append(str(refusal))
+    plans = all_plans(home)
+    found += unreadable_plans(home)
     for plan in plans:
         found += _plan(plan)
     known = [process.pid for process in workers(home)]

@@ -47,6 +47,10 @@ def expand(matrix: Matrix, arms: Sequence[Arm], wanted: tuple[int, ...] | None) 
     for name in names:
         if names.count(name) > 1:
             raise Refused(f"plan {matrix.name}: two runs would be called {name}; give a job or an arm another name")
+    families: dict[str, tuple[str, str]] = {}
+    for entry in entries:
+        if families.setdefault(entry.label, (entry.kind, _family(entry))) != (entry.kind, _family(entry)):
+            raise Refused(f"plan {matrix.name}: {entry.label} names two sorts of runs; give a job or arm another name")
     return entries
 
 
@@ -69,7 +73,7 @@ def gate_entries(matrix: Matrix, entries: Sequence[Entry]) -> list[tuple[Gate, E
             )
         behind = [e for e in entries if e is not read and _family(e) in gate.before]
         found.append((gate, read, behind))
-    _require_no_circle(matrix, found)
+    _require_no_circle(matrix, found, entries)
     return found
 
 
@@ -83,13 +87,13 @@ def _family(entry: Entry) -> str:
     return entry.source.name if isinstance(entry.source, Job) else entry.label
 
 
-def _require_no_circle(matrix: Matrix, gates: Sequence[tuple[Gate, Entry, list[Entry]]]) -> None:
-    in_front: dict[str, set[str]] = {}
+def _require_no_circle(
+    matrix: Matrix, gates: Sequence[tuple[Gate, Entry, list[Entry]]], entries: Sequence[Entry]
+) -> None:
+    in_front: dict[str, set[str]] = {entry.name: {entry.of.name} for entry in entries if entry.of is not None}
     for _, read, behind in gates:
         for entry in behind:
             in_front.setdefault(entry.name, set()).add(read.name)
-            if entry.of is not None:
-                in_front[entry.name].add(entry.of.name)
 
     def walk(name: str, path: tuple[str, ...]) -> None:
         if name in path:

@@ -35,6 +35,7 @@ class Verdict:
             "state": self.state,
             "value": self.value,
             "note": self.note,
+            "fallback": "--fallback" in self.note,
         }
 
 
@@ -52,12 +53,19 @@ def judge(plan: PlanDir, gate: dict[str, Any], states: StateOf) -> Verdict:
     if gate.get("metric"):
         wrong = _shortfall(plan, gate, value)
         if wrong:
-            way_out = f"; `grpoq plan --fallback {name}`" if gate.get("fallback") else ""
+            way_out = f"; `grpoq plan --fallback {name}`" if fallback_is_left(plan, gate) else ""
             return Verdict(gate, "failed", value, f"gate {name} failed: {wrong}{way_out}")
     if gate["approve"] == "human" and approval(plan, name) is None:
         found = f": {gate['metric']} {value:.4g}" if value is not None else ""
         return Verdict(gate, "needs approval", value, f"gate {name} waits for `grpoq approve {name}`{found}")
     return Verdict(gate, "passed", value, "")
+
+
+def fallback_is_left(plan: PlanDir, gate: dict[str, Any]) -> bool:
+    """It names one, and the plan is not it already."""
+    wanted = gate.get("fallback") or {}
+    taken = dict(plan.content.get("source", {}).get("choices", {}).get("overrides", []))
+    return bool(wanted) and any(taken.get(key) != value for key, value in wanted.items())
 
 
 def figure(result: dict[str, Any], metric: str) -> float | None:

@@ -66,6 +66,8 @@ class Home:
     @contextlib.contextmanager
     def applying(self) -> Iterator[None]:
         """Held from the first read to the last write of whatever acts; `status` never takes it."""
+        if not self.path.is_dir():
+            raise Refused(f"{self.path} is no directory; make a plan there with `grpoq plan`, or name another --home")
         with durable.flocked(self.path / "apply.lock"):
             yield
 

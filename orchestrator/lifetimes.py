@@ -15,16 +15,22 @@ def lifetime(run: RunDir, number: int) -> Span | None:
     """Of a killed attempt the last beat is taken for the end; None: nothing is known of it."""
     path = run.attempt(number)
     try:
-        started = (path / "lock").stat().st_mtime
+        claimed = (path / "lock").stat().st_mtime
     except FileNotFoundError:
         return None
+    beat = run.heartbeat(number) or {}
+    first = beat.get("started_clock")
     if run.is_alive(number):
-        return started, None
+        return (claimed if first is None else time.time() - (time.monotonic() - first)), None
+    end = beat.get("beat", claimed)
     for name in ("exit.json", "error.json"):
         row = durable.read_json(path / name)
         if row is not None and "time" in row:
-            return started, max(started, row["time"])
-    return started, max(started, (run.heartbeat(number) or {}).get("beat", started))
+            end = row["time"]
+            break
+    if first is not None:  # a wall clock that was set meanwhile lengthens nothing
+        return end - max(0.0, beat.get("clock", first) - first), end
+    return claimed, max(claimed, end)
 
 
 def lifetimes(run: RunDir) -> list[Span]:

@@ -38,6 +38,7 @@ def read_command(home: Home) -> str:
 
 def write_command(home: Home, command: str) -> None:
     home.require_writable()
+    home.path.mkdir(parents=True, exist_ok=True)
     durable.write_json(home.path / "notify.json", {"command": command})
 
 
@@ -50,7 +51,7 @@ def notices(survey: Survey) -> Iterator[Notice]:
             error = decision.error or {}
             message = f"{run_id} failed: {error.get('class', decision.note)}: {error.get('message', '')}"
             yield Notice(f"failure {run_id} {survey.look(run_id)[0].attempt}", "failure", message, run_id)
-        if "budget:" in decision.note:
+        if decision.held == "budget" or (decision.error or {}).get("class") == "budget":
             yield Notice(f"budget {plan.budget().get('cap')}", "budget", f"{plan.plan_id}: {decision.note}", run_id)
     for verdict in survey.verdicts():
         if verdict.state in GATE_EVENTS:

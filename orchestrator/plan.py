@@ -6,6 +6,7 @@ that the run directories behind it are whole.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import os
@@ -21,10 +22,11 @@ from core.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, digest, run_id
 from orchestrator import snapshot
 from orchestrator.expand import Entry, expand, gate_entries, gate_row
+from orchestrator.gates import fallback_is_left
 from orchestrator.home import Home
 from orchestrator.matrix import Gate, Matrix, parse_matrix
 from orchestrator.pace import shape
-from orchestrator.plan_dir import SCHEMA, PlanDir
+from orchestrator.plan_dir import SCHEMA, PlanDir, read_spec
 from orchestrator.refusal import Refused
 from orchestrator.resolve import (
     Choices,
@@ -71,7 +73,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
             require_enough_rows(choices.problems, arm.label, configs[arm.label])
     gates = gate_entries(matrix, entries)
     for gate, _, _ in gates:
-        _require_fallback(matrix, gate, choices, given)
+        _require_fallback(matrix, gate, entries, choices, given)
     identity = {
         "schema": SCHEMA,
         "name": matrix.name,
@@ -112,6 +114,8 @@ def draft_fallback(plan: PlanDir, name: str) -> Draft:
         raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(gates) or 'none'}")
     if not gates[name]["fallback"]:
         raise Refused(f"gate {name} of {plan.plan_id} names no fallback")
+    if not fallback_is_left(plan, gates[name]):
+        raise Refused(f"{plan.plan_id} is gate {name}'s fallback already; what else may be tried is another plan")
     source = plan.content["source"]
     matrix = parse_matrix(source["matrix"], f"{plan.plan_id}'s matrix")
     choices = Choices.from_json(source["choices"])
@@ -157,6 +161,7 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
                 _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.inputs[spec.label])
             _index(home, old, draft)
             return PlanDir(home, path, old), False
+        _require_registry(home)
         try:
             snapshot.freeze(draft.source, home.snapshots, draft.content["snapshot"])
         except RuntimeError as error:
@@ -204,11 +209,16 @@ def _spec(
     )
 
 
-def _require_fallback(matrix: Matrix, gate: Gate, choices: Choices, given: dict[str, Any]) -> None:
+def _require_fallback(
+    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any]
+) -> None:
     """A fallback that could not be planned is found now, not when the gate has failed at night."""
     if gate.fallback:
         try:
-            resolve(matrix, matrix.arms[0], _with_fallback(choices, gate.fallback), given)
+            for entry in entries:
+                config = resolve(matrix, entry.source, _with_fallback(choices, gate.fallback), given)
+                if choices.problems is not None and entry.kind == "train":
+                    require_enough_rows(choices.problems, entry.label, config)
         except Refused as refusal:
             raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
 
@@ -217,6 +227,13 @@ def _with_fallback(choices: Choices, fallback: dict[str, Any]) -> Choices:
     """What a gate names overrides all else, as --set does."""
     merged = dict(choices.overrides) | fallback
     return dataclasses.replace(choices, overrides=tuple(merged.items()))
+
+
+def _require_registry(home: Home) -> None:
+    """Before the first write. Raises Refused where it is damaged."""
+    from orchestrator.registry import Registry
+
+    Registry(home.registry).log([])
 
 
 def _index(home: Home, content: dict[str, Any], draft: Draft) -> None:
@@ -234,7 +251,13 @@ def _notes(specs: list[RunSpec]) -> list[str]:
 def _write_run_dir(home: Home, spec: RunSpec, files: dict[str, Path]) -> None:
     """Whole or absent, by one rename. An existing one is kept: its name fixes its content."""
     run = home.run(spec.run_id)
-    if run.spec_path.is_file():
+    if run.path.is_dir():
+        with contextlib.suppress(Refused):
+            read_spec(run)
+            return
+        for name, source in files.items():  # lost or torn, beside what its attempts have left
+            durable.write_atomic(run.path / name, source.read_bytes())
+        durable.write_json(run.spec_path, spec.to_json())
         return
     temporary = Path(tempfile.mkdtemp(dir=home.runs, prefix=".planning-"))
     temporary.chmod(0o755)

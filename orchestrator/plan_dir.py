@@ -18,6 +18,7 @@ from orchestrator.home import Home
 from orchestrator.refusal import UNKNOWN_RUN, Refused
 
 SCHEMA = 1
+KEYS = {"schema", "name", "hash", "runs", "slots", "budget", "snapshot"}
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,26 @@ def all_plans(home: Home, without: Container[str] = ()) -> list[PlanDir]:
     """Newest first: by when each was last planned; those whose id is in `without` are not even read."""
     found = []
     for path in home.plans.glob("*/plan.json"):
-        plan = _read(home, path) if path.parent.name not in without else None
+        try:
+            plan = _read(home, path) if path.parent.name not in without else None
+        except Refused:  # of a newer grpoq: `unreadable_plans` names it
+            plan = None
         if plan is not None:
             found.append((path.stat().st_mtime_ns, plan))
     return [plan for _, plan in sorted(found, key=lambda pair: (pair[0], pair[1].plan_id), reverse=True)]
+
+
+def unreadable_plans(home: Home) -> list[str]:
+    """Plans that somebody made or submitted and that cannot be read: nothing of theirs is looked after."""
+    found = []
+    for folder in home.plans.glob("*"):
+        path = folder / "plan.json"
+        try:
+            if (path.exists() or (folder / "submit.json").exists()) and _read(home, path) is None:
+                found.append(f"{path} is missing or torn: plan the same again, or put it back; its runs stand still")
+        except Refused as refusal:
+            found.append(str(refusal))
+    return found
 
 
 def choose_plan(home: Home, wanted: str | None) -> PlanDir:
@@ -105,7 +122,9 @@ def _only(matches: list[Path], wanted: str, ids: list[Path]) -> Path:
 
 def _read(home: Home, path: Path) -> PlanDir | None:
     content = durable.read_json(path)
-    if content is None:
+    if not isinstance(content, dict):
+        return None
+    if content.get("schema", 0) <= SCHEMA and not content.keys() >= KEYS:
         return None
     if content.get("schema", 0) > SCHEMA:
         raise Refused(f"{path} has schema {content['schema']}, this grpoq reads up to {SCHEMA}; update grpoq")
@@ -129,9 +148,9 @@ def find_run(home: Home, name: str, wanted_plan: str | None) -> tuple[PlanDir, R
 
 def read_spec(run: RunDir) -> RunSpec:
     data = durable.read_json(run.spec_path)
-    if data is None:
+    if not isinstance(data, dict):
         raise Refused(f"{run.spec_path} is missing or torn; plan again to write it")
     try:
         return RunSpec.from_json(data)
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Refused(f"{run.spec_path}: {error}") from None

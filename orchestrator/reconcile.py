@@ -24,7 +24,7 @@ from orchestrator.decide import Decision
 from orchestrator.facts import Facts
 from orchestrator.home import Home
 from orchestrator.notify import Notifier
-from orchestrator.plan_dir import PlanDir, all_plans
+from orchestrator.plan_dir import PlanDir, all_plans, unreadable_plans
 from orchestrator.refusal import Refused
 from orchestrator.signals import open_worker, record_error, signal_worker
 from orchestrator.survey import Survey
@@ -61,9 +61,9 @@ class Reconciler:
     _signalled: dict[tuple[str, int], float] = field(default_factory=dict)  # monotonic time of the last SIGTERM
     _ending: dict[tuple[str, int], tuple[float, dict[str, Any]]] = field(default_factory=dict)  # since when, with what
     _beats: dict[tuple[str, int], tuple[Any, float]] = field(default_factory=dict)  # of attempts on other hosts
-    _ensured: dict[str, float] = field(
-        default_factory=dict
-    )  # monotonic, by plan: when its engine was last looked after
+    _ensured: dict[str, float] = field(default_factory=dict)  # by plan: when its engine was looked after
+    _plans: list[tuple[PlanDir, dict[str, Any]]] = field(default_factory=list)  # of this pass
+    _open: dict[str, int] = field(default_factory=dict)  # runs by plan that can be brought on, by the last pass
     _living: dict[str, tuple[int, int]] = field(default_factory=dict)  # run id: attempt, pidfd
 
     def __post_init__(self) -> None:
@@ -74,33 +74,42 @@ class Reconciler:
     def one_pass(self) -> int:
         """Returns how many runs of submitted plans can still be brought on. The caller holds `home.applying()`."""
         self._queue.reap()
-        still_open, waiting = 0, []
-        for plan, wish in self._submitted_plans():
-            survey = self._survey(plan, wish)
-            rows = [row for row in plan.content["runs"] if row["run_id"] not in self._done]
-            for place, row in enumerate(plan.content["runs"]):
-                if row["run_id"] in self._done:
-                    continue
-                decision, number = self._settle(survey, row["run_id"], place)
-                spec = survey.spec(row["run_id"])
-                if (
-                    decision.state == "queued"
-                    and not decision.due
-                    and number
-                    and spec
-                    and survey.backend is self._queue
-                ):
-                    waiting.append(Waiting(plan.home.run(row["run_id"]), spec, number, wish["slots"]))
-                still_open += survey.progresses(row["run_id"])
-            if not rows:
-                self._finished_plans.add(plan.plan_id)
-            self._gates(plan, survey)
-            if self.watching:
-                self._notifier.tell(survey)
+        still_open = 0
+        waiting: list[Waiting] = []
+        self._plans = self._submitted_plans()
+        for plan, wish in self._plans:
+            try:
+                still_open += self._pass_plan(plan, wish, waiting)
+            except OSError as error:  # of one plan's files: the others go on
+                self._tell_once(plan.plan_id, str(error))
+                still_open += 1
         if self.watching and waiting:
             self._launch(waiting)
         self._keep_events()
         return still_open
+
+    def _pass_plan(self, plan: PlanDir, wish: dict[str, Any], waiting: list[Waiting]) -> int:
+        survey, open_runs = self._survey(plan, wish), 0
+        left = [(place, i) for place, i in enumerate(plan.run_ids) if i not in self._done]
+        for place, run_id in left:
+            try:
+                decision, number = self._settle(survey, run_id, place)
+            except OSError as error:  # of one run's files: the others go on
+                self._tell_once(run_id, str(error))
+                open_runs += 1
+                continue
+            spec = survey.spec(run_id)
+            waits = decision.state == "queued" and not decision.due and survey.backend is self._queue
+            if waits and number and spec:
+                waiting.append(Waiting(plan.home.run(run_id), spec, number, wish["slots"]))
+            open_runs += survey.progresses(run_id)
+        self._open[plan.plan_id] = open_runs
+        if not left:
+            self._finished_plans.add(plan.plan_id)
+        self._gates(plan, survey)
+        if self.watching:
+            self._notifier.tell(survey)
+        return open_runs
 
     def living(self) -> list[int]:
         """Descriptors that become readable when a worker of this host ends."""
@@ -125,10 +134,15 @@ class Reconciler:
     def _ensure(self, plan: PlanDir, backend: Backend, wish: dict[str, Any]) -> bool:
         self._ensured[plan.plan_id] = time.monotonic()
         try:
-            backend.ensure(wish["slots"])
+            backend.ensure(self._slots(backend.name, wish["slots"]))
         except Unreachable:
             return False  # the survey says why
         return True
+
+    def _slots(self, name: str, own: int) -> int:
+        """An engine's group is the home's: as many at a time as the most modest of its open plans allows."""
+        others = [wish["slots"] for p, wish in self._plans if wish["backend"] == name and self._open.get(p.plan_id, 1)]
+        return min([own, *others])
 
     def ensured(self, plan: PlanDir) -> None:
         """Whoever submits has looked after the engine already."""
@@ -261,6 +275,11 @@ class Reconciler:
             wish = plan.wish()
             if wish is not None and wish.get("backend") in BACKENDS:
                 found.append((plan, wish))
+            elif wish is not None:
+                known = ", ".join(BACKENDS)
+                self._tell_once(plan.plan_id, f"submitted to {wish.get('backend')!r}, here are {known}: submit again")
+        for sentence in unreadable_plans(self.home):
+            self._tell_once(sentence, "is passed over")
         return sorted(found, key=lambda pair: pair[1]["time"])
 
     def _backend(self, name: str) -> Backend:

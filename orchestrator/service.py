@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.home import Home
 from orchestrator.refusal import FAILED, Refused
+from orchestrator.worker_process import INHERITED_PREFIXES, scrubbed
 
 UNIT = """\
 [Unit]
@@ -48,14 +49,14 @@ class Service:
         return Path(base) / "systemd" / "user" / f"{self.name}.service"
 
     def unit(self) -> str:
-        settings = [f"PYTHONPATH={_code()}", f"PATH={os.environ.get('PATH', os.defpath)}"]
+        settings = [f"{name}={value}" for name, value in _environment().items()]
         quoted = " ".join('"' + setting.replace("%", "%%") + '"' for setting in settings)
         command = " ".join(f'"{word}"'.replace("%", "%%") for word in self._command())
         return UNIT.format(home=str(self.home.path).replace("%", "%%"), command=command, environment=quoted)
 
     def cron_line(self) -> str:
         """Every minute: a watch that finds another one, or nothing to do, leaves at once."""
-        settings = f"PYTHONPATH={shlex.quote(_code())} PATH={shlex.quote(os.environ.get('PATH', os.defpath))}"
+        settings = " ".join(f"{name}={shlex.quote(value)}" for name, value in _environment().items())
         command = shlex.join([*self._command(), "--detached"])
         line = f"cd {shlex.quote(str(self.home.path))} && {settings} {command} >> watch.log 2>&1"
         return f"* * * * * {line.replace('%', chr(92) + '%')}  # {self.name}"
@@ -124,6 +125,13 @@ def _write_crontab(lines: list[str]) -> None:
     done = subprocess.run(["crontab", "-"], input="\n".join(lines) + "\n", text=True, capture_output=True, check=False)
     if done.returncode:
         raise Refused(f"crontab: {done.stderr.strip()}", FAILED)
+
+
+def _environment() -> dict[str, str]:
+    """As here and now: where models and caches are, which GPUs are lent. Never a secret."""
+    kept = {name: value for name, value in scrubbed(dict(os.environ)).items() if name.startswith(INHERITED_PREFIXES)}
+    here = {"PYTHONPATH": _code(), "PATH": os.environ.get("PATH", os.defpath)}
+    return here | {name: value for name, value in kept.items() if name != "GRPOQ_HOME"}
 
 
 def _code() -> str:

@@ -34,9 +34,20 @@ def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str,
         "watch": is_running(home),
         "unreachable": survey.unreachable,
         "gates": gate_rows(survey),
+        "others": [] if all_kinds else _others(survey),
         "cost": None if spent is None else {"spent": round(spent, 4), **budget},
         "amendments": len(plan.ledger()),
     }
+
+
+def _others(survey: Survey) -> list[dict[str, Any]]:
+    """Runs of other kinds, in short: what is wrong with one of them must not go unseen."""
+    rows = [row for row in survey.plan.content["runs"] if row["kind"] != "train"]
+    found = []
+    for row in rows:
+        decision = survey.decision(row["run_id"])
+        found.append({**{k: row[k] for k in ("run_id", "kind", "label", "seed")}, "state": decision.state})
+    return found
 
 
 def run_status(home: Home, plan: PlanDir, run: RunDir) -> dict[str, Any]:
@@ -64,9 +75,9 @@ def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any
     if state in ("failed", "cancelled"):
         return f"grpoq retry {name}"
     for gate in gates:
-        if state == "blocked" and gate["state"] in COMMAND_OF_GATE:
-            return COMMAND_OF_GATE[gate["state"]].format(gate=gate["name"], run=gate["run_id"])
-    if "budget:" in row["note"]:
+        if state == "blocked" and (command := command_of_gate(gate)):
+            return command
+    if survey.decision(row["run_id"]).held == "budget":
         return "grpoq cost"
     if survey.wish is None:
         return "grpoq submit"
@@ -80,6 +91,13 @@ COMMAND_OF_GATE = {
     "failed": "grpoq plan --fallback {gate}",
     "void": "grpoq retry {run}",
 }
+
+
+def command_of_gate(gate: dict[str, Any]) -> str:
+    """What a person can do about a gate's row; empty: nothing, or nothing is needed."""
+    if gate["state"] == "failed" and not gate["fallback"]:
+        return ""
+    return COMMAND_OF_GATE.get(gate["state"], "").format(gate=gate["name"], run=gate["run_id"])
 
 
 def states(plan: PlanDir, run_ids: set[str]) -> dict[str, Decision]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.decide import STATES, TERMINAL, in_words
-from orchestrator.status import COMMAND_OF_GATE
+from orchestrator.status import command_of_gate
 
 
 def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
@@ -36,10 +36,12 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
     counts = status["counts"]
     words = [f"{counts[state]} {state}" for state in STATES if counts.get(state)]
     engine = f"{status['backend']}, {status['slots']} at a time" if status["backend"] else "not submitted"
-    watch = "" if status["watch"] or not status["backend"] or _all_ended(rows) else "  NO WATCH RUNS"
+    over = _all_ended([*rows, *status["others"]])
+    watch = "" if status["watch"] or not status["backend"] or over else "  NO WATCH RUNS"
     return [
         f"plan {plan_id}  {engine}{watch}",
         *columns([head, *body], width),
+        *_other_kinds(status["others"]),
         *_gate_lines(status["gates"]),
         *([f"backend unreachable: {status['unreachable']}"] if status["unreachable"] else []),
         f"{', '.join(words) or 'no runs'}{_money(status['cost'])}{_amended(status['amendments'])}",
@@ -49,6 +51,16 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
 
 def _steps(row: dict[str, Any]) -> str:
     return f"{row['step']}/{row['steps']}" if row["steps"] else ""
+
+
+def _other_kinds(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """One line, which names what failed."""
+    if not rows:
+        return []
+    counts = [f"{sum(row['state'] == state for row in rows)} {state}" for state in STATES]
+    failed = [f"{row['label']}-s{row['seed']}" for row in rows if row["state"] == "failed"]
+    named = f"; FAILED: {', '.join(failed)}" if failed else ""
+    return [f"other kinds: {', '.join(c for c in counts if not c.startswith('0 '))}{named}"]
 
 
 def _gate_lines(gates: Sequence[dict[str, Any]]) -> list[str]:
@@ -69,13 +81,13 @@ def _amended(count: int) -> str:
 
 def next_for_plan(status: dict[str, Any]) -> str:
     """The one command to type now."""
-    rows = status["runs"]
+    rows = [*status["runs"], *status["others"]]
     failed = [row for row in rows if row["state"] == "failed"]
     if not status["backend"]:
         return "grpoq submit"
     for gate in status["gates"]:
-        if gate["state"] in COMMAND_OF_GATE:
-            return COMMAND_OF_GATE[gate["state"]].format(gate=gate["name"], run=gate["run_id"])
+        if command := command_of_gate(gate):
+            return command
     if not _all_ended(rows):
         return "grpoq status --watch" if status["watch"] else "grpoq resume"
     if failed:

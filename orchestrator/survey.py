@@ -81,7 +81,8 @@ class Survey:
     def progresses(self, run_id: str) -> bool:
         """Whether somebody or something can still bring it on without a person."""
         decision = self.decision(run_id)
-        return decision.state not in (*TERMINAL, "blocked") and "budget:" not in decision.note
+        held = decision.held == "budget" and decision.state != "running"
+        return decision.state not in (*TERMINAL, "blocked") and not held
 
     def count_money(self) -> None:
         """What runs comes first; what waits keeps its place only while it fits."""
@@ -104,6 +105,8 @@ class Survey:
         if run_id in self._done:
             return Facts(has_result=True), Decision("done")
         spec, run = self.spec(run_id), self.plan.home.run(run_id)
+        if spec is None and run.has_result():
+            return Facts(has_result=True), Decision("done")
         if spec is None:
             message = self._unreadable[run_id]
             return Facts(), Decision("failed", message, error={"class": "data", "message": message})

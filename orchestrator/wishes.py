@@ -12,7 +12,7 @@ from orchestrator import gates, snapshot
 from orchestrator.backends import BACKENDS, Order, Unreachable, default_backend, require_known
 from orchestrator.facts import record_retry
 from orchestrator.home import Home
-from orchestrator.plan_dir import PlanDir, read_spec
+from orchestrator.plan_dir import PlanDir, all_plans, read_spec
 from orchestrator.reconcile import Reconciler
 from orchestrator.refusal import UNREACHABLE, Refused
 from orchestrator.survey import Survey
@@ -29,7 +29,7 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
     _require_runnable(home, plan)
     with home.applying():
         try:
-            BACKENDS[name](home).ensure(count)
+            BACKENDS[name](home).ensure(min([count, *_slots_of_others(home, plan, name)]))
         except Unreachable as error:
             raise Refused(f"backend {name}: {error}; nothing was submitted", UNREACHABLE) from None
         if old and old["backend"] != name:
@@ -42,8 +42,20 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
     return name, count
 
 
+def _slots_of_others(home: Home, plan: PlanDir, backend: str) -> list[int]:
+    """Of open plans on the same engine, whose group is the home's."""
+    others = [(p, p.wish()) for p in all_plans(home) if p.plan_id != plan.plan_id]
+    return [
+        wish["slots"]
+        for other, wish in others
+        if wish is not None and wish["backend"] == backend and any(map(Survey(other).progresses, other.run_ids))
+    ]
+
+
 def _take_back(home: Home, plan: PlanDir, backend: str) -> None:
     """What waits in the engine that is left; what runs there runs on."""
+    if backend not in BACKENDS:
+        return  # of another version of grpoq: whatever it still starts is refused, its number is taken
     for run in plan.runs():
         if run.newest_number() and run.newest_number() not in run.attempts():
             with contextlib.suppress(Unreachable):  # then its task comes too late and is refused: the number is taken
@@ -86,6 +98,7 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
             raise Refused(f"{run.run_id} is {state}; only a failed or cancelled run can be retried")
         if wish is None:
             raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
+        require_known(wish["backend"])
         _require_runnable(home, plan)
         held = survey.held(run.run_id)
         if held:
@@ -155,6 +168,7 @@ def _require_runnable(home: Home, plan: PlanDir) -> None:
                 f"plan again with --problems FILE.jsonl"
             )
     home.require_free_disk(floor)
-    wrong = snapshot.mismatch(home.snapshots, plan.content["snapshot"])
-    if wrong:
-        raise Refused(f"{wrong}; plan in a fresh --home")
+    for name in sorted({run.snapshot() for run in plan.runs() if not run.has_result()}):
+        wrong = snapshot.mismatch(home.snapshots, name)
+        if wrong:
+            raise Refused(f"{wrong}; put it back, or `grpoq amend --code --reason WHY` for runs that have not begun")

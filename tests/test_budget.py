@@ -12,8 +12,9 @@ from fake_home import FakeHome, fake, until  # noqa: F401
 from core import durable
 from core.run_dir import RunDir
 from core.spec import PRESETS
+from orchestrator.budget import Purse
 from orchestrator.cost import cost
-from orchestrator.lifetimes import busy_seconds
+from orchestrator.lifetimes import busy_seconds, lifetimes
 from orchestrator.pace import Interval, Measured, pace_of, run_seconds, shape
 from orchestrator.plan_dir import choose_plan
 
@@ -133,3 +134,23 @@ def test_the_cost_of_a_run_survives_a_clock_that_was_set_back(fake: FakeHome) ->
     os.close(run.claim(1).lock)
     durable.write_json(run.attempt(1) / "exit.json", {"exit_code": 0, "time": time.time() - 1e6})
     assert cost(plan)["spent_box_hours"] == 0.0
+
+
+def test_a_wall_clock_that_jumps_spends_nothing(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Four days on, as a box that was paused or set right: the run has lived for a second all the same."""
+    run = fake.planned().runs()[0]
+    run.submit("local")
+    claim = run.claim(1)
+    try:
+        real = time.time
+        monkeypatch.setattr(time, "time", lambda: real() + 4 * 86400)
+        assert busy_seconds(lifetimes(run)) < 60
+    finally:
+        os.close(claim.lock)
+
+
+def test_a_reservation_is_no_less_than_the_worst_order() -> None:
+    """Three hours on two slots can take two: two at once, then the third."""
+    purse = object.__new__(Purse)
+    purse.slots, purse.per_hour = 2, 1.0
+    assert purse._price([3600.0] * 3) == 2.0 and purse._price([3600.0]) == 1.0 and purse._price([]) == 0.0

@@ -118,3 +118,36 @@ def test_the_shell_completes_runs_and_gates(fake: FakeHome) -> None:  # noqa: F8
     program = Path(sys.executable).with_name("grpoq")
     done = subprocess.run([program], env=fake.environment() | words, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["vanilla-s41", "vanilla-s42"]
+
+
+def test_one_torn_or_foreign_plan_stops_no_other(fake: FakeHome) -> None:  # noqa: F811
+    """Named by doctor and the watch, passed over by both."""
+    good = fake.planned(seeds="41")
+    torn = fake.planned(seeds="42")
+    torn.record_wish("local", 1)
+    (torn.path / "plan.json").write_text("{")
+    for name, text in (("list", "[]"), ("empty", "{}"), ("newer", '{"schema": 99}')):
+        (fake.home.plans / name).mkdir()
+        (fake.home.plans / name / "plan.json").write_text(text)
+    fake.submit(good)
+    assert fake.wait(good) == {"done"}
+    found = findings(fake)
+    assert sum("is missing or torn" in sentence for sentence in found) == 3 and any("schema 99" in s for s in found)
+    assert fake.home.watch_log.read_text().count("is passed over") == 4
+    fake.planned(seeds="42")  # the same again
+    assert sum("is missing or torn" in sentence for sentence in findings(fake)) == 2
+
+
+def test_a_torn_spec_is_written_again_by_planning_again(fake: FakeHome) -> None:  # noqa: F811
+    run = fake.planned().runs()[0]
+    for text in ("{", "[]", '{"schema": 1, "config": [1]}'):
+        run.spec_path.write_text(text)
+        assert json.loads(fake.grpoq("status", "--json").stdout)["runs"][0]["state"] == "failed"
+        fake.planned()
+        assert json.loads(fake.grpoq("status", "--json").stdout)["runs"][0]["state"] == "planned"
+
+
+def test_a_home_that_is_not_there_is_a_sentence(fake: FakeHome) -> None:  # noqa: F811
+    for command in (["resume"], ["doctor", "--rebuild"]):
+        done = fake.grpoq("--home", str(fake.home.path / "nowhere"), *command, expect=2)
+        assert "is no directory" in done.stderr and "Traceback" not in done.stderr

@@ -78,6 +78,15 @@ def test_a_chain_opens_gate_by_gate_without_a_hand(fake: FakeHome) -> None:  # n
     ):  # fmt: skip
         assert ended[first] <= started[then], f"{then} was submitted before {first} had ended"
     assert json.loads(fake.grpoq("status", "--json").stdout)["counts"] == {"done": 4}  # the training runs
+    assert "other kinds: 3 done" in fake.grpoq("status").stdout
+
+
+def test_a_failed_evaluation_does_not_go_unseen(fake: FakeHome) -> None:  # noqa: F811
+    planned(fake)
+    submit(fake, GRPOQ_FAKE_ERROR="data:1", GRPOQ_FAKE_ERROR_IN="eval-erase-s42")
+    fake.grpoq("wait", "--timeout", "60", expect=1)
+    shown = fake.grpoq("status").stdout
+    assert "FAILED: eval-erase-s42" in shown and shown.rstrip().endswith("next: grpoq status eval-erase-s42")
 
 
 def test_a_failed_gate_blocks_says_why_and_its_fallback_is_one_command(fake: FakeHome) -> None:  # noqa: F811
@@ -102,6 +111,7 @@ def test_a_failed_gate_blocks_says_why_and_its_fallback_is_one_command(fake: Fak
     assert new.plan_id != old.plan_id and new.content["fallback_of"] == old.content["hash"]
     config = durable.read_json(new.runs()[1].spec_path)["config"]
     assert (config["batch"], config["completions"], config["steps"]) == (4, 2, 6)
+    assert "fallback already" in fake.grpoq("plan", "--fallback", "h4", expect=2).stderr
     fake.grpoq("plan", "--fallback", "h4", "--plan", old.plan_id)
     assert choose_plan(fake.home, None).plan_id == new.plan_id  # twice is once
 
@@ -142,6 +152,8 @@ def test_approval_does_not_lift_a_threshold(fake: FakeHome) -> None:  # noqa: F8
         ('run = "extract"', 'run = "vanilla-s43"', ["separates", "'vanilla-s43'", "extract-s41"]),
         ('run = "extract"', 'run = "erase-s42"', ["circle", "erase-s41 -> erase-s42 -> erase-s41"]),
         ("batch = 4", "batch = 5", ["gate h4, fallback", "batch = 5"]),
+        ('run = "extract"', 'run = "eval-erase-s41"', ["circle", "eval-erase-s41"]),
+        ('name = "erase"', 'name = "erase"\n[[arm]]\nname = "no_loophole"\nlabel = "eval-erase"', ["eval-erase-s41"]),
     ],
 )  # fmt: skip
 def test_gates_that_cannot_work_are_refused(fake: FakeHome, old: str, new: str, words: list[str]) -> None:  # noqa: F811

@@ -80,7 +80,7 @@ def test_nothing_is_committed_to_a_finished_run(tmp_path: Path) -> None:
 def test_an_overtaken_attempt_that_hangs_stands_in_nobodys_way(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     hangs, overtakes = run.claim(None), run.claim(None, take_over=True)
-    with pytest.raises(Fenced, match="attempt 2 .* is alive"):
+    with pytest.raises(Fenced, match=r"attempt 2 .* is alive"):
         run.claim(None)
     os.close(overtakes.lock)  # it dies
     third = run.claim(None)

@@ -24,6 +24,7 @@ class Heartbeat:
         self.row: dict[str, Any] = identity() | {
             "attempt": claim.number,
             "started": time.time(),
+            "started_clock": time.monotonic(),
             "step": 0,
             "steps": steps,
             "step_at": None,

@@ -25,6 +25,8 @@ from pathlib import Path
 from core import durable
 from core.run_dir import Claim, Fenced, RunDir, boot_clock, identity
 
+STARTED = time.monotonic()
+
 
 def main() -> int:
     parser = argparse.ArgumentParser()
@@ -52,8 +54,6 @@ def main() -> int:
 def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
     spec = durable.read_json(run.spec_path)
     steps, every = spec["config"]["steps"], spec["config"]["checkpoint_every"]
-    if spec["kind"] != "train":
-        return work_of_another_kind(run, claim, spec)
     if os.environ.get("GRPOQ_FAKE_DIE_EARLY"):
         os.kill(os.getpid(), signal.SIGKILL)
     named = os.environ.get("GRPOQ_FAKE_ERROR_IN", "")
@@ -62,6 +62,8 @@ def work(run: RunDir, claim: Claim, stop: list[int]) -> int:
         row = {"class": kind, "message": f"made up {kind}", "exit_code": int(code), "time": time.time()}
         durable.write_json(claim.path / "error.json", row | {"traceback": ""})
         return int(code)
+    if spec["kind"] != "train":
+        return work_of_another_kind(run, claim, spec)
     durable.append_line(
         run.path / "executions.jsonl", {"attempt": claim.number, "cwd": str(Path.cwd()), "pid": os.getpid()}
     )
@@ -137,6 +139,7 @@ def beat(claim: Claim, step: int, steps: int, pace: float, saved: int) -> None:
     row = {
         "beat": time.time(),
         "clock": time.monotonic(),
+        "started_clock": STARTED,
         "attempt": claim.number,
         "step": step,
         "steps": steps,
