@@ -91,9 +91,10 @@ class Survey:
         if self.purse.cap is None:
             return
         self._over = ""
-        decisions = {run_id: self.decision(run_id) for run_id in self._rows}
-        waits = [i for i, d in decisions.items() if d.state == "queued" or d.due == "take_over"]
-        for run_id in (i for i, d in decisions.items() if d.state == "running" and i not in waits):
+        looks = {run_id: self.look(run_id) for run_id in self._rows}
+        lost = [i for i, (f, _) in looks.items() if f.away and (f.silent_s or 0.0) > f.stall_limit_s]
+        waits = [i for i, (_, d) in looks.items() if d.state == "queued" or i in lost]
+        for run_id in (i for i, (_, d) in looks.items() if d.state == "running" and i not in waits):
             self.purse.reserve(run_id)
         self._over = self.purse.over()
         for run_id in (i for i in waits if not self.purse.refusal(i)):
