@@ -184,8 +184,9 @@ def test_steering_rule(plus: float, base: float, random: float, minus: float, n:
     assert steer_run.steers({"v": plus, "none": base, "random": random, "-v": minus}, n) is expected
 
 
-def test_a_stopped_steer_run_goes_on_with_the_next_push(tmp_path: Path) -> None:
+def test_a_stopped_steer_run_goes_on_with_the_next_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stop comes with the third push, and is answered before it."""
+    monkeypatch.setattr("core.attempt.STOP_CHECK_S", 0.0)  # a quick machine is through before it would ask
     stopped, twin = (planned(tmp_path / "runs", name, "steer") for name in ("a", "b"))
     with pytest.raises(Preempted):
         attempted(stopped, stop_at_beat="shard 3/4")
