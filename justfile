@@ -26,6 +26,10 @@ check *args:
 bench-grading *args:
     PYTHONPATH=. uv run python bench/grading.py --out docs/results/bench-grading.json "$@"
 
+# the queue's commands beside their rivals: cold status, a full home, submit, a kill, the gap between two jobs
+bench-queue *args:
+    PYTHONPATH=. uv run python bench/queue.py --out docs/results/bench-queue.json "$@"
+
 # five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
 mutations problems="../shared/data/leetcode_medhard_80.jsonl" seed="0":
     uv run python tests/mutation_study.py --problems "$1" --seed "$2" --out docs/results/mutations.json

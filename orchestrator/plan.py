@@ -26,7 +26,7 @@ from orchestrator.gates import fallback_is_left
 from orchestrator.home import Home
 from orchestrator.matrix import Gate, Matrix, parse_matrix
 from orchestrator.pace import shape
-from orchestrator.plan_dir import SCHEMA, PlanDir, read_spec
+from orchestrator.plan_dir import SCHEMA, PlanDir, point_at, read_spec
 from orchestrator.refusal import Refused
 from orchestrator.resolve import (
     Choices,
@@ -160,6 +160,7 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
             for spec in draft.specs:  # one that was lost is written again
                 _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.inputs[spec.label])
             _index(home, old, draft)
+            point_at(home, draft.plan_id)
             return PlanDir(home, path, old), False
         _require_registry(home)
         try:
@@ -174,6 +175,7 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         path.mkdir(parents=True, exist_ok=True)
         durable.fsync_dir(home.plans)
         durable.write_json(path / "plan.json", content)
+        point_at(home, draft.plan_id)
         return PlanDir(home, path, content), True
 
 

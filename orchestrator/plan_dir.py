@@ -99,6 +99,9 @@ def unreadable_plans(home: Home) -> list[str]:
 
 def choose_plan(home: Home, wanted: str | None) -> PlanDir:
     """The newest plan, or the one whose id or name (or a prefix of it) is `wanted`. Raises Refused."""
+    newest = None if wanted else _pointed_at(home)
+    if newest is not None:
+        return newest
     ids = sorted(home.plans.glob("*/plan.json"), key=lambda p: (p.stat().st_mtime_ns, p.parent.name), reverse=True)
     if not ids:
         raise Refused(f"no plan in {home.path}; make one with `grpoq plan nano`")
@@ -111,6 +114,16 @@ def choose_plan(home: Home, wanted: str | None) -> PlanDir:
     if plan is None:
         raise Refused(f"{path} cannot be read; plan again")
     return plan
+
+
+def point_at(home: Home, plan_id: str) -> None:
+    """Commands mean this one. A hint, so that `status` need not look at thousands of old plans."""
+    durable.write_json(home.plans / "newest.json", {"plan_id": plan_id})
+
+
+def _pointed_at(home: Home) -> PlanDir | None:
+    named = durable.read_json(home.plans / "newest.json")
+    return _read(home, home.plans / str(named.get("plan_id")) / "plan.json") if isinstance(named, dict) else None
 
 
 def _only(matches: list[Path], wanted: str, ids: list[Path]) -> Path:
