@@ -49,6 +49,7 @@ def _grpoq(home: FakeHome, arguments: tuple[str, ...], kill: str, trace: Path | 
     os.chdir(home.home.path)
     os.environ.pop("PYTEST_CURRENT_TEST", None)
     os.environ |= home.environment() | {"PYTHONPATH": f"{KILL_AT}{os.pathsep}{REPO}", "GRPOQ_KILL": kill}
+    os.environ["GRPOQ_PUEUE_BIN"] = "/no-pueue"  # the embedded queue, also where pueue is installed
     if trace is not None:
         os.environ["GRPOQ_TRACE"] = str(trace)
     log = os.open("cli.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
