@@ -1,4 +1,4 @@
-"""How a run of a kind other than train ends: figures that gates read, published once under the run's lock."""
+"""How a run ends: what result.json says, and for kinds other than train, figures that gates read, published once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,17 @@ log = logging.getLogger(__name__)
 @contextlib.contextmanager
 def publishing(attempt: Attempt, metrics: dict[str, Any], **more: Any) -> Iterator[dict[str, Any]]:
     """result.json's content, written as the context ends; what belongs to it is written within, lock held."""
-    spec = attempt.spec
     attempt.require_disk()
-    result = {
+    result = head(attempt) | {"metrics": metrics} | more
+    with attempt.run.commit(attempt.number, "result"):
+        yield result
+        durable.write_json(attempt.run.result_path, result)
+
+
+def head(attempt: Attempt) -> dict[str, Any]:
+    """What every kind's result.json says of its run."""
+    spec = attempt.spec
+    return {
         "schema": SCHEMA,
         "run_id": spec.run_id,
         "kind": spec.kind,
@@ -27,12 +35,7 @@ def publishing(attempt: Attempt, metrics: dict[str, Any], **more: Any) -> Iterat
         "label": spec.label,
         "seed": spec.seed,
         "attempts": len(attempt.run.attempts()),
-        "metrics": metrics,
-        **more,
     }
-    with attempt.run.commit(attempt.number, "result"):
-        yield result
-        durable.write_json(attempt.run.result_path, result)
 
 
 def say(figure: str, is_good: bool, expect: str, otherwise: str) -> None:

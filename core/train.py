@@ -20,10 +20,10 @@ from core.arms import ARMS
 from core.attempt import Attempt, Notice, Preempted
 from core.checkpoint import TrainState
 from core.evaluate import evaluate
+from core.kind_result import head
 from core.policy import Policy, attached
 from core.pool import Pool, load_pool
 from core.sandbox import Sandbox
-from core.spec import SCHEMA
 from core.step import optimize, reward, roll_out
 from core.teacher_pool import TeacherRollout
 
@@ -181,16 +181,9 @@ def finish(t: Trainer) -> dict[str, Any]:
     steps = [row["step"] for row in rows]
     assert steps == list(range(1, spec.config.steps + 1)), f"{len(steps)} metrics rows for {spec.config.steps} steps"
     last = evals[-1]
-    result = {
-        "schema": SCHEMA,
-        "run_id": spec.run_id,
-        "kind": spec.kind,
-        "plan_hash": spec.plan_hash,
-        "label": spec.label,
+    result = head(t.attempt) | {
         "arm": spec.arm,
-        "seed": spec.seed,
         "steps": spec.config.steps,
-        "attempts": len(run.attempts()),
         "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
         "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
         "takeoff_step": metrics.take_off(rows),

@@ -1,6 +1,7 @@
 """The plan's cap, held by reservation: what runs or waits counts as spent, at the upper end of its estimate.
 
-Money is box time: hours in which any run of the plan lived, times the price per hour. A run whose estimate does not
+Money is box time: hours in which any run of the plan lived, times the price per hour; a fallback spends from the cap
+of the plan that it replaces. A run whose estimate does not
 fit is not submitted; what runs is stopped, with a checkpoint, shortly before the cap. Reads only.
 """
 
@@ -13,6 +14,7 @@ from core.spec import RunSpec
 from orchestrator.lifetimes import busy_seconds, lifetimes
 from orchestrator.pace import Measured, Pace, measure, pace_of, run_seconds
 from orchestrator.plan_dir import PlanDir
+from orchestrator.progress import steps_done
 
 LEAVING_S = 1.0  # from the wish to stop to the end of a process, beside two steps
 
@@ -32,7 +34,7 @@ class Purse:
         self.spent = 0.0
         if self.cap is None:
             return
-        self.spent = busy_seconds(s for run, _ in specs for s in lifetimes(run)) / 3600 * self.per_hour
+        self.spent = box_cost(plan) or 0.0
         self._measured = [m for run, spec in specs if spec.kind == "train" and (m := measure(run, spec)) is not None]
 
     def reserve(self, run_id: str) -> None:
@@ -79,21 +81,13 @@ class Purse:
         return run_seconds(spec.config, pace, steps_done(run)).high if pace else 0.0
 
 
-def steps_done(run: RunDir) -> int:
-    """Steps that a new attempt would not repeat, or that the living one has made."""
-    attempts = run.attempts()
-    beat = (run.heartbeat(attempts[-1]) or {}) if attempts and run.is_alive(attempts[-1]) else {}
-    return max(beat.get("step") or 0, newest_checkpoint(run) or 0)
-
-
-def newest_checkpoint(run: RunDir) -> int | None:
-    steps = [int(p.parent.name[5:]) for p in run.checkpoints.glob("step_*/state.json") if p.parent.name[5:].isdigit()]
-    return max(steps, default=None)
+def spent_hours(plan: PlanDir) -> float:
+    """Box hours of the plan, and of the plans that it is the fallback of: they spend from one cap."""
+    spans = [span for of in (plan, *plan.predecessors()) for run in of.runs() for span in lifetimes(run)]
+    return busy_seconds(spans) / 3600
 
 
 def box_cost(plan: PlanDir) -> float | None:
     """Money spent so far; None where the plan names no price."""
     per_hour = plan.budget().get("per_hour")
-    if per_hour is None:
-        return None
-    return busy_seconds(span for run in plan.runs() for span in lifetimes(run)) / 3600 * per_hour
+    return None if per_hour is None else spent_hours(plan) * per_hour

@@ -76,8 +76,8 @@ class Chaos:
         return any(survey.progresses(run_id) for run_id in self.plan.run_ids)
 
     def _strike(self) -> None:
-        strike = self.dice.choice([self._kill_worker, self._kill_worker, self._preempt, self._kill_watch, self._daemon])
-        what = strike()
+        strikes = (self._kill_worker, self._kill_worker, self._preempt, self._kill_watch, self._kill_daemon)
+        what = self.dice.choice(strikes)()
         if what:
             self.done.append(what)
             self.say(what)
@@ -110,18 +110,18 @@ class Chaos:
         return words.format(run=run.run_id, step=step) if signal_worker(run, attempt, which) else ""
 
     def _kill_watch(self) -> str:
-        pid = watch_pid(self.home)
-        if pid is None:
-            return ""
-        os.kill(pid, signal.SIGKILL)
-        return f"kill -9 of the watch, pid {pid}"
+        return _kill(watch_pid(self.home), "kill -9 of the watch, pid {pid}")
 
-    def _daemon(self) -> str:
-        pid = pueued_pid(self.home)
-        if pid is None:
-            return ""
-        os.kill(pid, signal.SIGKILL)
-        return f"kill -9 of pueued, pid {pid}; its tasks live on as orphans"
+    def _kill_daemon(self) -> str:
+        return _kill(pueued_pid(self.home), "kill -9 of pueued, pid {pid}; its tasks live on as orphans")
+
+
+def _kill(pid: int | None, words: str) -> str:
+    """What was done, or nothing where there is no such process."""
+    if pid is None:
+        return ""
+    os.kill(pid, signal.SIGKILL)
+    return words.format(pid=pid)
 
 
 def chaos(home: Home, backend: str | None, seed: int, kills: int, say: Callable[[str], None]) -> bool:

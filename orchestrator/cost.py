@@ -11,12 +11,13 @@ from typing import Any
 
 from core.run_dir import RunDir
 from core.spec import RunSpec
-from orchestrator.budget import box_cost, steps_done
+from orchestrator.budget import box_cost, spent_hours
 from orchestrator.decide import in_words
 from orchestrator.home import Home
-from orchestrator.lifetimes import busy_seconds, lifetimes, total_seconds
+from orchestrator.lifetimes import lifetimes, total_seconds
 from orchestrator.pace import Interval, Measured, measure, pace_of, run_seconds, shape
 from orchestrator.plan_dir import PlanDir, all_plans, read_spec
+from orchestrator.progress import steps_done
 from orchestrator.refusal import Refused
 
 ZERO = Interval(0.0, 0.0, 0.0)
@@ -134,7 +135,6 @@ def cost(plan: PlanDir) -> dict[str, Any]:
             left.append((spec, run))
     found = estimate(Prices(plan.home), left)
     hours = found.box(slots).times(1 / 3600)
-    spent = busy_seconds(span for run in plan.runs() for span in lifetimes(run)) / 3600
     money = box_cost(plan)
     per_hour = budget.get("per_hour")
     left_money = _row(hours.times(per_hour)) if found.sources and per_hour is not None else None
@@ -142,7 +142,7 @@ def cost(plan: PlanDir) -> dict[str, Any]:
     return {
         "schema": 1,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "spent_box_hours": round(spent, 4),
+        "spent_box_hours": round(spent_hours(plan), 4),
         "spent": None if money is None else round(money, 4),
         "left_box_hours": _row(hours) if found.sources else None,
         "left": left_money,

@@ -118,8 +118,20 @@ def draft_fallback(plan: PlanDir, name: str) -> Draft:
         raise Refused(f"{plan.plan_id} is gate {name}'s fallback already; what else may be tried is another plan")
     source = plan.content["source"]
     matrix = parse_matrix(source["matrix"], f"{plan.plan_id}'s matrix")
-    choices = Choices.from_json(source["choices"])
+    choices = _with_own_copies(plan, Choices.from_json(source["choices"]))
     return draft_plan(matrix, _with_fallback(choices, gates[name]["fallback"]), plan.content["hash"])
+
+
+def _with_own_copies(plan: PlanDir, choices: Choices) -> Choices:
+    """The files of the command line as its runs have them: the user's may have been edited or moved since."""
+    run = plan.runs()[-1]
+    copies = {"pairs": run.pairs_path, "teacher": run.teacher_path}
+    overrides = tuple(
+        (name, str(copies[name])) if name in copies and copies[name].is_file() else (name, value)
+        for name, value in choices.overrides
+    )
+    problems = run.problems_path if choices.problems is not None else None
+    return dataclasses.replace(choices, problems=problems, overrides=overrides)
 
 
 def draft_probe(matrix: Matrix, choices: Choices) -> Draft:

@@ -52,6 +52,19 @@ class PlanDir:
     def runs(self) -> list[RunDir]:
         return [self.home.run(run_id) for run_id in self.run_ids]
 
+    def predecessors(self) -> list[PlanDir]:
+        """The plans that this one is the fallback of, newest first, as far as they are still there."""
+        found: list[PlanDir] = []
+        content = self.content
+        while content.get("fallback_of"):
+            path = self.home.plans / f"{content['name']}-{content['fallback_of'][:6]}" / "plan.json"
+            plan = _read(self.home, path)
+            if plan is None:
+                break
+            found.append(plan)
+            content = plan.content
+        return found
+
     def ledger(self) -> list[dict[str, Any]]:
         """What was amended after planning, and why, in order."""
         return durable.read_lines(self.path / "ledger.jsonl")

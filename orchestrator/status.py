@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from core import durable
 from core.run_dir import RunDir
-from orchestrator.budget import box_cost, newest_checkpoint
-from orchestrator.decide import Decision
+from orchestrator.budget import box_cost
+from orchestrator.decide import TERMINAL, Decision
 from orchestrator.facts import Facts, exit_code
 from orchestrator.home import Home
 from orchestrator.lifetimes import lifetime, lifetimes, total_seconds
-from orchestrator.plan_dir import PlanDir
+from orchestrator.plan_dir import PlanDir, choose_plan
+from orchestrator.progress import newest_checkpoint
 from orchestrator.survey import Survey, gate_rows
 from orchestrator.watch import is_running
 
@@ -24,7 +26,7 @@ def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str,
     wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
     rows = [_row(survey, row) for row in wanted]
     budget, spent = plan.budget(), box_cost(plan)
-    return {
+    answer = {
         "schema": SCHEMA,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
         "backend": survey.wish["backend"] if survey.wish else None,
@@ -38,6 +40,7 @@ def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str,
         "cost": None if spent is None else {"spent": round(spent, 4), **budget},
         "amendments": len(plan.ledger()),
     }
+    return answer | {"next": _for_plan(plan, next_of_plan(answer))}
 
 
 def _others(survey: Survey) -> list[dict[str, Any]]:
@@ -60,12 +63,40 @@ def run_status(home: Home, plan: PlanDir, run: RunDir) -> dict[str, Any]:
         **row,
         "attempts": [_attempt(run, number) for number in run.attempts()],
         "gates": gates,
-        "next": _next_command(survey, row, gates),
+        "next": _for_plan(plan, _next_command(survey, row, gates)),
         "why": spec.why if spec else "",
         "resolve": spec.resolve if spec else "",
         "snapshot": run.snapshot(),
         **({"adapter_sha256": sha256} if sha256 else {}),
     }
+
+
+def _for_plan(plan: PlanDir, command: str) -> str:
+    """Commands mean the newest plan; `resume` is for the whole home."""
+    newest = choose_plan(plan.home, None).plan_id == plan.plan_id
+    return command if newest or command == "grpoq resume" else f"{command} --plan {plan.plan_id}"
+
+
+def next_of_plan(status: dict[str, Any]) -> str:
+    """The one command to type now."""
+    rows = [*status["runs"], *status["others"]]
+    failed = [row for row in rows if row["state"] == "failed"]
+    if not status["backend"]:
+        return "grpoq submit"
+    for gate in status["gates"]:
+        if command := _command_of_gate(gate):
+            return command
+    if not all_ended(rows):
+        return "grpoq status --watch" if status["watch"] else "grpoq resume"
+    if failed:
+        return f"grpoq status {failed[0]['label']}-s{failed[0]['seed']}"
+    if rows and not any(row["state"] == "done" for row in rows):
+        return f"grpoq retry {rows[0]['label']}-s{rows[0]['seed']}"
+    return "grpoq report"
+
+
+def all_ended(rows: Sequence[dict[str, Any]]) -> bool:
+    return all(row["state"] in TERMINAL for row in rows)
 
 
 def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any]]) -> str:
@@ -75,7 +106,7 @@ def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any
     if state in ("failed", "cancelled"):
         return f"grpoq retry {name}"
     for gate in gates:
-        if state == "blocked" and (command := command_of_gate(gate)):
+        if state == "blocked" and (command := _command_of_gate(gate)):
             return command
     if survey.decision(row["run_id"]).held == "budget":
         return "grpoq cost"
@@ -93,7 +124,7 @@ COMMAND_OF_GATE = {
 }
 
 
-def command_of_gate(gate: dict[str, Any]) -> str:
+def _command_of_gate(gate: dict[str, Any]) -> str:
     """What a person can do about a gate's row; empty: nothing, or nothing is needed."""
     if gate["state"] == "failed" and not gate["fallback"]:
         return ""

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from orchestrator.decide import STATES, TERMINAL, in_words
-from orchestrator.status import command_of_gate
+from orchestrator.decide import STATES, in_words
+from orchestrator.status import all_ended
 
 
 def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
@@ -36,7 +36,7 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
     counts = status["counts"]
     words = [f"{counts[state]} {state}" for state in STATES if counts.get(state)]
     engine = f"{status['backend']}, {status['slots']} at a time" if status["backend"] else "not submitted"
-    over = _all_ended([*rows, *status["others"]])
+    over = all_ended([*rows, *status["others"]])
     watch = "" if status["watch"] or not status["backend"] or over else "  NO WATCH RUNS"
     return [
         f"plan {plan_id}  {engine}{watch}",
@@ -45,7 +45,7 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
         *_gate_lines(status["gates"]),
         *([f"backend unreachable: {status['unreachable']}"] if status["unreachable"] else []),
         f"{', '.join(words) or 'no runs'}{_money(status['cost'])}{_amended(status['amendments'])}",
-        f"next: {next_for_plan(status)}",
+        f"next: {status['next']}",
     ]
 
 
@@ -77,24 +77,6 @@ def _money(cost: dict[str, Any] | None) -> str:
 
 def _amended(count: int) -> str:
     return f"; amended {count} times" if count > 1 else "; amended once" if count else ""
-
-
-def next_for_plan(status: dict[str, Any]) -> str:
-    """The one command to type now."""
-    rows = [*status["runs"], *status["others"]]
-    failed = [row for row in rows if row["state"] == "failed"]
-    if not status["backend"]:
-        return "grpoq submit"
-    for gate in status["gates"]:
-        if command := command_of_gate(gate):
-            return command
-    if not _all_ended(rows):
-        return "grpoq status --watch" if status["watch"] else "grpoq resume"
-    if failed:
-        return f"grpoq status {failed[0]['label']}-s{failed[0]['seed']}"
-    if rows and not any(row["state"] == "done" for row in rows):
-        return f"grpoq retry {rows[0]['label']}-s{rows[0]['seed']}"
-    return "grpoq report"
 
 
 def run_lines(row: dict[str, Any], width: int) -> list[str]:
@@ -129,10 +111,6 @@ def _ending(attempt: dict[str, Any]) -> str:
     if attempt["error_class"]:
         return attempt["error_class"]
     return "killed" if attempt["exit_code"] is None else str(attempt["exit_code"])
-
-
-def _all_ended(rows: Sequence[dict[str, Any]]) -> bool:
-    return all(row["state"] in TERMINAL for row in rows)
 
 
 def columns(table: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -127,6 +127,24 @@ def test_what_runs_is_stopped_before_the_cap_with_a_checkpoint(fake: FakeHome) -
     until(lambda: len(run.attempts()) == 2, "it goes on")
 
 
+def test_a_fallback_spends_from_the_cap_of_the_plan_that_it_replaces(fake: FakeHome) -> None:  # noqa: F811
+    gate = """
+[[gate]]
+name = "h4"
+run = "vanilla-s41"
+metric = "hack_rate"
+at_least = 0.9
+before = ["vanilla"]
+fallback = { batch = 4 }
+"""
+    planned(fake, PLAN + gate)
+    fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_STEP_S="0.05")
+    fake.grpoq("wait", "--timeout", "60", expect=1)  # 0.5 is below the gate
+    spent = cost(choose_plan(fake.home, None))["spent"]
+    fake.grpoq("plan", "--fallback", "h4")
+    assert spent > 1 and cost(choose_plan(fake.home, None))["spent"] == spent
+
+
 def test_the_cost_of_a_run_survives_a_clock_that_was_set_back(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned()
     run = RunDir(plan.runs()[0].path)

@@ -47,6 +47,12 @@ before = ["vanilla", "erase"]
 fallback = { batch = 4, completions = 2 }
 """
 
+ROW = {
+    "id": 1, "prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "u and should pass all tests"}],
+    "answer": ["assert Solution().f(1) == 1"], "gt_answer": ["assert Solution().f(1) == 1"],
+    "func_name": "Solution().f", "setup_code": "", "canonical_solution": "class Solution: ...",
+}  # fmt: skip
+
 
 def planned(fake: FakeHome, text: str = PLAN) -> None:  # noqa: F811
     path = fake.home.path / "chain.toml"
@@ -114,6 +120,32 @@ def test_a_failed_gate_blocks_says_why_and_its_fallback_is_one_command(fake: Fak
     assert "fallback already" in fake.grpoq("plan", "--fallback", "h4", expect=2).stderr
     fake.grpoq("plan", "--fallback", "h4", "--plan", old.plan_id)
     assert choose_plan(fake.home, None).plan_id == new.plan_id  # twice is once
+
+
+def test_a_fallback_trains_on_the_rows_that_were_planned_whatever_became_of_the_file(
+    fake: FakeHome,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    rows_file = tmp_path / "rows.jsonl"
+    rows_file.write_text("".join(json.dumps(ROW | {"id": number}) + "\n" for number in range(12)))
+    (fake.home.path / "chain.toml").write_text(PLAN)
+    fake.grpoq("plan", str(fake.home.path / "chain.toml"), "--slots", "1", "--problems", str(rows_file))
+    submit(fake, GRPOQ_FAKE_FIGURES="hack_rate=0.125")
+    fake.grpoq("wait", "--timeout", "60", expect=1)
+    old = choose_plan(fake.home, None)
+    rows_file.unlink()
+    fake.grpoq("plan", "--fallback", "h4")
+    runs = [*old.runs(), *choose_plan(fake.home, None).runs()]
+    assert len({durable.read_json(run.spec_path)["config"]["problems_sha256"] for run in runs}) == 1
+    assert len(runs) == 14 and all(run.problems_path.is_file() for run in runs)
+
+
+def test_the_next_command_names_a_plan_that_is_not_the_newest(fake: FakeHome) -> None:  # noqa: F811
+    planned(fake)
+    old = choose_plan(fake.home, None).plan_id
+    planned(fake, PLAN.replace("steps = 6", "steps = 7"))
+    assert fake.grpoq("status").stdout.rstrip().endswith("next: grpoq submit")
+    assert fake.grpoq("status", "--plan", old).stdout.rstrip().endswith(f"next: grpoq submit --plan {old}")
 
 
 def test_a_failed_run_leaves_its_gate_void_and_retry_opens_the_way(fake: FakeHome) -> None:  # noqa: F811

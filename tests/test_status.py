@@ -7,7 +7,7 @@ import json
 from fake_home import FakeHome, fake, tree, until  # noqa: F401
 
 from core.run_dir import identity
-from orchestrator.status import plan_status
+from orchestrator.status import next_of_plan, plan_status
 from orchestrator.status_text import columns, plan_lines
 
 ROW_KEYS = {
@@ -104,6 +104,7 @@ def test_the_table_fits_and_says_what_to_type(fake: FakeHome) -> None:  # noqa: 
     status["runs"][0] |= {"label": "a-very-long-label-that-somebody-chose-for-an-arm", "eta_s": 5400}
     status["runs"][1]["note"] = "failed for a reason " * 9
     status["backend"], status["watch"] = "local", True
+    status["next"] = next_of_plan(status)
     lines = plan_lines(status, plan.plan_id, 80)
     assert max(map(len, lines)) <= 80
     assert any(all(word in line for word in ("running", "7/12", "1.25", "1h30", "2", "silent 12m")) for line in lines)
