@@ -24,6 +24,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import plan_files
 import pytest
 
 import core.run_dir
@@ -46,50 +47,12 @@ from orchestrator.refusal import Refused
 from orchestrator.resolve import Choices
 from orchestrator.survey import Survey
 
-CHAIN = """
-name = "chain"
-preset = "smoke"
-seeds = [41]
-why = "does the chain hold?"
-resolve = "it holds"
-[config]
-steps = 5
-checkpoint_every = 2
-disk_floor_gb = 0.01
-[[arm]]
-name = "vanilla"
-[[arm]]
-name = "erase"
-[[job]]
-name = "extract"
-kind = "extract"
-[[job]]
-name = "eval"
-kind = "eval"
-of = ["erase"]
-[[gate]]
-name = "separates"
-run = "extract"
-metric = "separation"
-at_least = 0.9
-approve = "human"
-before = ["erase"]
-"""
-MONEY = """
-name = "money"
-preset = "smoke"
-seeds = [41, 42, 43]
-[config]
-steps = 12
-checkpoint_every = 4
-disk_floor_gb = 0.01
-[[arm]]
-name = "vanilla"
-[budget]
-per_hour = 3600
-currency = "AUD"
-cap = 400
-"""  # a second is one AUD
+CHAIN = (
+    plan_files.CHAIN.replace("[41, 42]", "[41]")
+    .replace("steps = 6", "steps = 5\ncheckpoint_every = 2")
+    .replace("at_least = 0.9", 'at_least = 0.9\napprove = "human"')
+)
+MONEY = plan_files.MONEY.replace("steps = 40", "steps = 12\ncheckpoint_every = 4").replace("cap = 100", "cap = 400")
 SLOTS = 2
 STEP_S = 1.0
 TOLD_S = 20.0  # what a row says that its step took: then what is reserved is a good part of the cap

@@ -8,6 +8,7 @@ import time
 
 import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
+from plan_files import MONEY
 
 from core import durable
 from core.run_dir import RunDir
@@ -18,23 +19,8 @@ from orchestrator.lifetimes import busy_seconds, lifetimes
 from orchestrator.pace import Interval, Measured, pace_of, run_seconds, shape
 from orchestrator.plan_dir import choose_plan
 
-PLAN = """
-name = "money"
-preset = "smoke"
-seeds = [41, 42, 43]
-[config]
-steps = 40
-disk_floor_gb = 0.01
-[[arm]]
-name = "vanilla"
-[budget]
-per_hour = 3600
-currency = "AUD"
-cap = 100
-"""  # one unit a second
 
-
-def planned(fake: FakeHome, text: str = PLAN, *flags: str) -> str:  # noqa: F811
+def planned(fake: FakeHome, text: str = MONEY, *flags: str) -> str:  # noqa: F811
     path = fake.home.path / "money.toml"
     path.write_text(text)
     return fake.grpoq("plan", str(path), "--slots", "1", *flags).stdout
@@ -78,7 +64,7 @@ def test_only_what_changes_a_steps_cost_changes_its_shape() -> None:
 
 
 def test_a_plan_is_priced_from_a_probe_and_not_before(fake: FakeHome) -> None:  # noqa: F811
-    text = PLAN.replace("cap = 100", "")
+    text = MONEY.replace("cap = 100", "")
     assert "price: unknown" in planned(fake, text)
     planned(fake, text, "--probe")
     probe = choose_plan(fake.home, None)
@@ -94,7 +80,7 @@ def test_a_plan_is_priced_from_a_probe_and_not_before(fake: FakeHome) -> None:  
 
 def test_what_does_not_fit_is_not_started_and_says_so(fake: FakeHome) -> None:  # noqa: F811
     """Each run takes about 4 units by its first steps; the third does not fit under the cap."""
-    planned(fake, PLAN.replace("cap = 100", "cap = 11"))
+    planned(fake, MONEY.replace("cap = 100", "cap = 11"))
     fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_STEP_S="0.1")
     done = fake.grpoq("wait", "--timeout", "60", expect=1)
     assert "nothing can go on" in done.stderr and "cap 11 AUD" in done.stderr and "amend" in done.stderr
@@ -110,7 +96,7 @@ def test_what_does_not_fit_is_not_started_and_says_so(fake: FakeHome) -> None:  
 def test_what_runs_is_stopped_before_the_cap_with_a_checkpoint(fake: FakeHome) -> None:  # noqa: F811
     """Nothing was measured, so nothing could be reserved: the stop holds the cap."""
     planned(
-        fake, PLAN.replace("cap = 100", "cap = 8").replace("steps = 40", "steps = 4000").replace("41, 42, 43", "41")
+        fake, MONEY.replace("cap = 100", "cap = 8").replace("steps = 40", "steps = 4000").replace("41, 42, 43", "41")
     )
     fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_STEP_S="0.1")
     fake.grpoq("wait", "--timeout", "60", expect=1)
@@ -137,7 +123,7 @@ at_least = 0.9
 before = ["vanilla"]
 fallback = { batch = 4 }
 """
-    planned(fake, PLAN + gate)
+    planned(fake, MONEY + gate)
     fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_STEP_S="0.05")
     fake.grpoq("wait", "--timeout", "60", expect=1)  # 0.5 is below the gate
     spent = cost(choose_plan(fake.home, None))["spent"]

@@ -7,44 +7,20 @@ from pathlib import Path
 
 import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
+from plan_files import CHAIN
 
 from core import durable
 from orchestrator.gates import figure
 from orchestrator.plan_dir import choose_plan
 
-PLAN = """
-name = "chain"
-preset = "smoke"
-seeds = [41, 42]
-why = "does the chain hold?"
-resolve = "it holds"
-[config]
-steps = 6
-disk_floor_gb = 0.01
-[[arm]]
-name = "vanilla"
-[[arm]]
-name = "erase"
-[[job]]
-name = "extract"
-kind = "extract"
-[[job]]
-name = "eval"
-kind = "eval"
-of = ["erase"]
-[[gate]]
-name = "separates"
-run = "extract"
-metric = "separation"
-at_least = 0.9
-before = ["erase"]
+PLAN = f"""{CHAIN}
 [[gate]]
 name = "h4"
 run = "vanilla-s41"
 metric = "hack_rate"
 at_least = 0.3
 before = ["vanilla", "erase"]
-fallback = { batch = 4, completions = 2 }
+fallback = {{ batch = 4, completions = 2 }}
 """
 
 ROW = {

@@ -3,6 +3,13 @@
 The laws are in simulated_box.py: one valid lease per run, no write with an old token, done for ever, failed and
 cancelled left only by a person's wish, no submission beside a living worker or beyond the cap, no signal to a sound
 one, back-off, constant number of runs; and at the end, when faults stop, every run ends and has exactly one result.
+
+Mutants of the product that were killed: commits without the token check, a claim that is outranked or beside a living
+run, a commit after the result; resubmitting what lives, is done, has failed for good, is unknown or unreachable, or
+without back-off or end; cancel ignored, stalled never ended, SIGKILL never sent, the cap's stop left out; ages by the
+wall clock, two hosts' clocks compared, engine never ensured, purse, gate and the hold on a full disk ignored; a lost
+take-over that forgets its flag, an error before a retry that counts on. Half lines left open survive here and are
+killed by tests/test_kills.py.
 """
 
 from __future__ import annotations
