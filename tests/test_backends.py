@@ -414,6 +414,7 @@ def test_a_users_own_pueue_is_not_touched(pueue: Pueue, tmp_path: Path, monkeypa
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR", "PUEUE_CONFIG_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(user))
+    monkeypatch.setenv("GRPOQ_CACHE", str(tmp_path / "cache"))  # by default below HOME
     aliases = user / ".config" / "pueue" / "pueue_aliases.yml"
     aliases.parent.mkdir(parents=True)
     aliases.write_text("exec: 'exit 3;'\n")  # our command begins with that word
