@@ -165,9 +165,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Report:
-    plan: dict[
-        str, Any
-    ]  # id, name, hash, preset, why, resolve, preregistered, created, snapshot, budget, rules, source
+    plan: dict[str, Any]  # id, name, hash, preset, why, resolve, preregistered, created, snapshot, budget, rules
     headline: str  # first line: a control that does as well, else the claim
     claim: Claim
     verdicts: tuple[Verdict, ...]
@@ -175,9 +173,7 @@ class Report:
     arms: tuple[ArmRow, ...]
     runs: tuple[RunRow, ...]
     findings: tuple[Finding, ...]
-    protocol: dict[
-        str, Any
-    ]  # of the evaluation: source, problems, samples, temperature, top_p, hint, hash; alpha, family
+    protocol: dict[str, Any]  # source, problems, samples, temperature, top_p, hint, hash; alpha, multiplicity
     base: dict[str, Any] | None  # the base model's rates by the same protocol
     tried: dict[str, int]  # runs, attempts, of them preempted; runs of these labels in other plans of the home
     gates: tuple[dict[str, Any], ...]
