@@ -10,6 +10,10 @@ default:
 demo *args:
     uv run python -m orchestrator.demo "$@"
 
+# fifteen runs from plan to report, two of them killed on the way: about 20 minutes on 2 cores
+demo-full *args:
+    uv run python -m orchestrator.demo_full "$@"
+
 # the quick tests
 test *args:
     uv run --group models pytest -n 2 -m "not slow" "$@"

@@ -36,6 +36,7 @@ PlanOption = Annotated[
     typer.Option("--plan", metavar="PLAN", help="another plan than the newest", autocompletion=complete_plan),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="one JSON document on stdout")]
+PeekOption = Annotated[bool, typer.Option("--peek", help="outcomes of unfinished contrasts too; the look is kept")]
 RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="run id, LABEL-sSEED, or a prefix", autocompletion=complete_run)
 ]
@@ -128,11 +129,13 @@ def status(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", autocompletion=complete_run)] = None,
     watch: Annotated[bool, typer.Option("--watch", help="again every second, until all have ended")] = False,
     all_kinds: Annotated[bool, typer.Option("--all-kinds", help="not only training runs")] = False,
+    peek: PeekOption = False,
     as_json: JsonOption = False,
     plan: PlanOption = None,
     home: HomeOption = None,
 ) -> None:
     """The matrix, or one run with its history and the next command. Reads only."""
+    from orchestrator import blinding
     from orchestrator.decide import TERMINAL
     from orchestrator.plan_dir import choose_plan, find_run
     from orchestrator.status import plan_status, run_status
@@ -141,14 +144,16 @@ def status(
     if watch and as_json:
         raise Refused("--watch and --json: --json prints one document; ask again as often as you like")
     here = _home(ctx, home)
+    if peek:
+        blinding.record_if_hidden(find_run(here, run, plan)[0] if run else choose_plan(here, plan), "status")
     while True:
         if run is None:
             chosen = choose_plan(here, plan)
-            answer = plan_status(here, chosen, all_kinds)
+            answer = plan_status(here, chosen, all_kinds, peek)
             lines = plan_lines(answer, chosen.plan_id, _width())
             rows = [*answer["runs"], *answer["others"]]
         else:
-            answer = run_status(here, *find_run(here, run, plan))
+            answer = run_status(here, *find_run(here, run, plan), peek)
             lines = run_lines(answer, _width())
             rows = [answer]
         if watch and sys.stdout.isatty() and not as_json:
@@ -361,17 +366,18 @@ def service_uninstall(ctx: typer.Context, home: HomeOption = None) -> None:
 @app.command()
 def report(
     ctx: typer.Context,
-    out: Annotated[str | None, typer.Option(metavar="DIR|FILE.png", help="default: GRPOQ_HOME/report")] = None,
+    out: Annotated[str | None, typer.Option(metavar="DIR|FILE.html", help="default: GRPOQ_HOME/report")] = None,
+    peek: PeekOption = False,
     as_json: JsonOption = False,
     plan: PlanOption = None,
     home: HomeOption = None,
 ) -> None:
-    """What came out of the finished runs: a table, a figure, curves in the terminal."""
+    """The registered verdicts, and what they rest on: a page, figures, tables, and the answer here."""
     from orchestrator.plan_dir import choose_plan
     from orchestrator.report import write_report
 
     here = _home(ctx, home)
-    write_report(here, choose_plan(here, plan), out, as_json, _width())
+    write_report(here, choose_plan(here, plan), out, as_json, _width(), peek)
 
 
 @app.command()

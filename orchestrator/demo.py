@@ -16,12 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from core import durable
 from core.run_dir import RunDir
 from core.twins import compare
 from orchestrator import plan as planning
 from orchestrator import wishes
 from orchestrator.decide import TERMINAL, in_words
+from orchestrator.demo_home import clear, clock
 from orchestrator.home import Home
 from orchestrator.matrix import find_matrix, read_matrix
 from orchestrator.plan_dir import PlanDir
@@ -32,7 +32,6 @@ from orchestrator.signals import signal_worker
 from orchestrator.status import plan_status
 from orchestrator.status_text import columns
 
-MARKER = ".grpoq-demo"
 SEEDS = (41, 42, 43)
 LINE_EVERY_S = 10.0
 
@@ -56,7 +55,7 @@ def main() -> int:
 
 def demo(place: Path, preset: str, overrides: list[str]) -> int:
     began = time.monotonic()
-    _clear(place)
+    clear(place, (place, place / "twin"))
     home, twin_home = Home(place), Home(place / "twin")
     plan, twin_plan = _plan(home, preset, overrides, SEEDS), _plan(twin_home, preset, overrides, SEEDS)
     victim, twin = plan.runs()[0], twin_plan.runs()[0]
@@ -125,7 +124,7 @@ def _follow(story: _Story) -> None:
     with Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else _NoLive() as live:
         while True:
             rows = story.rows()
-            elapsed = _clock(time.monotonic() - began)
+            elapsed = clock(time.monotonic() - began)
             for sentence in story.advance(rows):
                 console.print(f"[{elapsed}] {sentence}", markup=False, soft_wrap=True)
             if all(row["state"] in TERMINAL for row in rows):
@@ -136,10 +135,6 @@ def _follow(story: _Story) -> None:
                 next_line = time.monotonic() + LINE_EVERY_S
                 print(f"[{elapsed}] " + ", ".join(_short(row) for row in rows), flush=True)
             time.sleep(0.25)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 class _NoLive:
@@ -185,35 +180,6 @@ def _verdict(story: _Story, began: float) -> int:
     print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {story.home.path}; look around with")
     print(f"  grpoq --home {os.path.relpath(story.home.path)} status vanilla-s{SEEDS[0]}")
     return 0 if story.killed_at is not None and story.resumed and all(same.values()) else 1
-
-
-def _clear(place: Path) -> None:
-    """Only what a demo has made is wiped."""
-    if place.exists() and any(place.iterdir()):
-        if not (place / MARKER).is_file():
-            raise Refused(f"{place} is not empty and no demo made it; choose another --home")
-        print(f"Wiping the last demo's home {place}.")
-        _stop_watches(place)
-        for item in place.rglob("*"):
-            if item.is_dir() and not item.is_symlink():
-                item.chmod(0o755)  # snapshots are read-only
-        shutil.rmtree(place)
-    place.mkdir(parents=True, exist_ok=True)
-    (place / MARKER).write_text("made by `just demo`, which may wipe this directory\n")
-
-
-def _stop_watches(place: Path) -> None:
-    """Workers of the last demo must not write into this one's directories."""
-    for home in (Home(place), Home(place / "twin")):
-        for path in home.runs.glob("*/spec.json"):
-            run = RunDir(path.parent)
-            if not run.has_result():
-                run.cancel()
-            for attempt in run.attempts():
-                signal_worker(run, attempt, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while durable.is_flocked(home.watch_lock) and time.monotonic() < deadline:
-            time.sleep(0.1)  # a detached watch leaves when all its runs are cancelled
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from typing import Any
 from core.arm_rules import ARM_NAMES, ORACLE_ARMS
 from core.spec import KINDS, LABEL, PRESETS
 from orchestrator.refusal import Refused
+from orchestrator.registered import Registered, read_registered
 
 BUILT_IN = Path(__file__).parent / "matrices"
 TOP_KEYS = (
     *("name", "preset", "seeds", "why", "resolve", "preregistered", "config", "rules", "arm", "job", "gate"),
-    "budget",
+    *("budget", "hypothesis", "claim"),
 )
 ARM_KEYS = ("name", "label", "config", "seeds")
 JOB_KEYS = ("name", "kind", "config", "seed", "of")
@@ -81,6 +82,7 @@ class Matrix:
     rules: dict[str, Any] = field(default_factory=lambda: dict(RULES))
     jobs: tuple[Job, ...] = ()
     gates: tuple[Gate, ...] = ()
+    registered: Registered = field(default_factory=Registered)
     text: str = ""  # of the file, so that a plan can be made again with a gate's fallback
 
 
@@ -174,6 +176,7 @@ class _Reader:
             rules=self.rules(self.table(data, "rules", "")),
             jobs=jobs,
             gates=gates,
+            registered=read_registered(data, labels, self.wrong),
         )
 
     def arm(self, number: int, row: dict[str, Any]) -> Arm:
@@ -229,6 +232,10 @@ class _Reader:
                 self.text(row, key, "[rules] ")
             elif not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise self.wrong(f"[rules] {key} = {value!r}; write a list of texts")
+            elif key == "exclude" and not set(value) <= set(RULES["exclude"]):
+                raise self.wrong(
+                    f"[rules] exclude = {value!r}; rules that are applied are {', '.join(RULES['exclude'])}"
+                )
         return RULES | row
 
     def budget(self, row: dict[str, Any]) -> dict[str, Any]:

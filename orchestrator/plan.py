@@ -28,6 +28,7 @@ from orchestrator.matrix import Gate, Matrix, parse_matrix
 from orchestrator.pace import shape
 from orchestrator.plan_dir import SCHEMA, PlanDir, point_at, read_spec
 from orchestrator.refusal import Refused
+from orchestrator.registered import Registered
 from orchestrator.resolve import (
     Choices,
     chosen_arms,
@@ -85,6 +86,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
         "budget": matrix.budget,
         "rules": matrix.rules,
         "fallback_of": fallback_of,
+        **matrix.registered.to_json(),
         "runs": [_identity(entry, configs[entry.label]) for entry in entries],
         "gates": [gate_row(gate) for gate, _, _ in gates],
     }
@@ -143,6 +145,7 @@ def draft_probe(matrix: Matrix, choices: Choices) -> Draft:
         name=f"{matrix.name}-probe",
         jobs=(),
         gates=(),
+        registered=Registered(),
         preregistered=False,
         budget={key: value for key, value in matrix.budget.items() if key != "cap"},
         why=f"seconds per step of {matrix.name}",

@@ -1,155 +1,68 @@
-"""The first report: what came out of the finished runs, per arm and seed, and what is still missing.
-
-Figures come from the last in-training evaluation on held-out problems. Means stand beside their n, and a run that has
-not finished is named: a table of the survivors alone would flatter the arm that collapses.
-"""
+"""`grpoq report`: the page, its figures and tables, and the answer in the terminal."""
 
 from __future__ import annotations
 
 import json
-import statistics
+import os
 from pathlib import Path
-from typing import Any
 
 from core import durable
-from core.plots import Curve, save_figure, terminal_plot
-from core.run_dir import RunDir
-from orchestrator.decide import in_words
+from orchestrator.blinding import record_if_hidden
+from orchestrator.findings import Report
 from orchestrator.home import Home
 from orchestrator.plan_dir import PlanDir
 from orchestrator.refusal import FAILED, Refused
-from orchestrator.status import states
-from orchestrator.status_text import columns
-
-SCHEMA = 1
-RATES = ("pass_rate", "hinted_pass_rate", "hack_rate", "empty_test_rate")
+from orchestrator.report_text import report_lines
 
 
-def write_report(home: Home, plan: PlanDir, out: str | None, as_json: bool, width: int) -> None:
-    """Table, figure and terminal curves. Raises Refused where no run has finished."""
-    report = gather(plan)
-    if not report["runs"]:
-        waiting = ", ".join(f"{row['run_id']} {row['state']}" for row in report["unfinished"])
+def write_report(home: Home, plan: PlanDir, out: str | None, as_json: bool, width: int, peek: bool = False) -> None:
+    """FILE.html, and a directory FILE with figures and tables beside it. Raises Refused where no run has begun to end.
+
+    `peek`: show outcomes of contrasts that are not complete; the look is recorded first.
+    """
+    page = _page_path(home, plan, out)
+    if peek:
+        record_if_hidden(plan, "report")
+    from orchestrator.gather import gather  # SciPy and the page's libraries: a second that `status` shall not pay
+
+    report = gather(plan, show_hidden=peek)
+    if not any(row.state == "done" for row in report.runs):
+        waiting = ", ".join(f"{row.run_id} {row.state}" for row in report.runs)
         raise Refused(f"nothing to report yet: no run of {plan.plan_id} is done ({waiting})", FAILED)
-    curves = [curve for row in report["runs"] if (curve := read_curve(home.run(row["run_id"]), row)) is not None]
-    figure = _figure_path(home, plan, out)
-    if curves:
-        try:
-            save_figure(curves, figure, f"{plan.plan_id}: {plan.content['preset']}, n = {len(curves)} runs")
-        except OSError as error:
-            raise Refused(f"--out: {figure} cannot be written: {error}") from None
-        report["figure"] = str(figure)
+    written = _write(report, page)
     if as_json:
-        print(json.dumps(report))
+        print(json.dumps(report.to_json() | {"figures": written, "page": str(page)}, allow_nan=False))
         return
-    print("\n".join(report_lines(report, plan.plan_id, width)))
-    for name, words in (("hack_rate", "strict hack rate"), ("pass_rate", "pass rate")):
-        if curves:
-            print("\n" + terminal_plot(curves, name, f"{words}, % of held-out completions", width))
-    if curves:
-        print(f"\nfigure: {figure}")
+    print("\n".join(report_lines(report, width)))
+    print(f"page: {_short(page)}")
 
 
-def gather(plan: PlanDir) -> dict[str, Any]:
-    """One row per finished run, sorted by arm and seed; means per arm; the rest by name."""
-    planned = {row["run_id"]: row for row in plan.content["runs"] if row["kind"] == "train"}
-    decisions = states(plan, set(planned))
-    labels = list(dict.fromkeys(row["label"] for row in planned.values()))
-    rows, unfinished = [], []
-    for run_id, spec in sorted(planned.items(), key=lambda item: (labels.index(item[1]["label"]), item[1]["seed"])):
-        result = durable.read_json(plan.home.run(run_id).result_path)
-        if result is None:
-            unfinished.append({"run_id": run_id, "state": decisions[run_id].state, "note": decisions[run_id].note})
-        else:
-            rows.append({**result, "label": spec["label"]})
-    means = []
-    for label in labels:
-        of_arm = [row for row in rows if row["label"] == label]
-        if of_arm:
-            n_planned = sum(spec["label"] == label for spec in planned.values())
-            average = {name: _mean([row.get(name) for row in of_arm]) for name in RATES}
-            means.append({"label": label, "n": len(of_arm), "n_planned": n_planned, **average})
-    return {
-        "schema": SCHEMA,
-        "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "source": "result.json: last in-training evaluation on held-out problems",
-        "runs": rows,
-        "means": means,
-        "unfinished": unfinished,
-        "figure": None,
-    }
+def _write(report: Report, page: Path) -> dict[str, str]:
+    """Returns the files beside the page by name. Raises Refused where they cannot be written."""
+    from orchestrator.page import render, write_figures
+    from orchestrator.tables import write_tables
+
+    folder = page.with_suffix("")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        written = write_figures(report, folder) | write_tables(report, folder)
+        durable.write_atomic(page, render(report))
+    except OSError as error:
+        raise Refused(f"--out: {error.filename or page} cannot be written: {error.strerror}") from None
+    return {name: str(path) for name, path in sorted(written.items())}
 
 
-def read_curve(run: RunDir, row: dict[str, Any]) -> Curve | None:
-    """None where the run kept no evaluations by step."""
-    evals = run.evals()
-    if not evals:
-        return None
-    return Curve(
-        label=row["label"],
-        seed=row["seed"],
-        steps=tuple(e["step"] for e in evals),
-        hack_rate=tuple(e.get("hack_rate") for e in evals),
-        pass_rate=tuple(e.get("pass_rate") for e in evals),
-        n_hinted=evals[-1].get("n_hinted", 0),
-        n_pass=evals[-1].get("n_pass", 0),
-    )
-
-
-def report_lines(report: dict[str, Any], plan_id: str, width: int) -> list[str]:
-    head = ["run", "pass", "hinted", "hack", "empty", "takeoff", "n", "steps", "att", "wall"]
-    table = [head]
-    for row in report["runs"]:
-        table.append(
-            [
-                f"{row['label']}-s{row['seed']}",
-                *(_percent(row.get(name)) for name in RATES),
-                _takeoff(row),
-                str(row.get("n_hinted", "?")),
-                str(row["steps"]),
-                str(row["attempts"]),
-                in_words(row["wall_s"]),
-            ]
-        )
-    for mean in report["means"]:
-        rates = [_percent(mean[name]) for name in RATES]
-        runs = f"{mean['n']}/{mean['n_planned']} runs"
-        table.append([f"mean {mean['label']}", *rates, "", "", "", "", runs])
-    collapsed = any(row.get("collapsed") for row in report["runs"])
-    lines = [
-        f"plan {plan_id}, hash {report['plan']['hash'][:12]}",
-        "% of held-out completions, last in-training evaluation; n completions per rate",
-        *columns(table, width),
-        "pass: prompts without the loophole. hinted, hack, empty (tests that prove",
-        "nothing): prompts with it. takeoff: first step with > 50 % such tests.",
-        *(["COLLAPSED: it solves nothing and exploits nothing; its hack rate is no success."] if collapsed else []),
-    ]
-    for row in report["unfinished"]:
-        lines.append(f"not finished: {row['run_id']}  {row['state']}  {row['note']}".rstrip())
-    return lines
-
-
-def _figure_path(home: Home, plan: PlanDir, out: str | None) -> Path:
+def _page_path(home: Home, plan: PlanDir, out: str | None) -> Path:
     if out is None:
-        return home.report / f"{plan.plan_id}.png"
+        return home.report / f"{plan.plan_id}.html"
     path = Path(out).expanduser()
-    if path.suffix == ".png":
-        return path
-    if path.suffix:
-        raise Refused(f"--out {out!r}; give a directory or a file that ends in .png")
-    return path / f"{plan.plan_id}.png"
+    if path.suffix == ".html":
+        return path.absolute()
+    if path.suffix and not path.is_dir():
+        raise Refused(f"--out {out!r}; give a directory or a file that ends in .html")
+    return path.absolute() / f"{plan.plan_id}.html"
 
 
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known else None
-
-
-def _takeoff(row: dict[str, Any]) -> str:
-    if row.get("collapsed"):
-        return "COLLAPSED"
-    return "never" if row.get("takeoff_step") is None else str(row["takeoff_step"])
-
-
-def _percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.1f}"
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from core import durable
 from core.run_dir import RunDir
+from orchestrator.blinding import hidden_labels
 from orchestrator.budget import box_cost
 from orchestrator.decide import TERMINAL, Decision
 from orchestrator.facts import Facts, exit_code
@@ -21,10 +22,12 @@ from orchestrator.watch import is_running
 SCHEMA = 1
 
 
-def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str, Any]:
+def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False, show_hidden: bool = False) -> dict[str, Any]:
+    """`show_hidden`: a look at outcomes of contrasts that are not complete, which whoever asks has recorded."""
     survey = Survey(plan)
     wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
-    rows = [_row(survey, row) for row in wanted]
+    hidden = set() if show_hidden else hidden_labels(survey)
+    rows = [_row(survey, row) | _outcome(survey, row, hidden) for row in wanted]
     budget, spent = plan.budget(), box_cost(plan)
     answer = {
         "schema": SCHEMA,
@@ -35,7 +38,8 @@ def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False) -> dict[str,
         "slots": survey.wish["slots"] if survey.wish else plan.slots,
         "watch": is_running(home),
         "unreachable": survey.unreachable,
-        "gates": gate_rows(survey),
+        "gates": _without_hidden(survey, gate_rows(survey), hidden),
+        "hidden": sorted(hidden),
         "others": [] if all_kinds else _others(survey),
         "cost": None if spent is None else {"spent": round(spent, 4), **budget},
         "amendments": len(plan.ledger()),
@@ -53,12 +57,14 @@ def _others(survey: Survey) -> list[dict[str, Any]]:
     return found
 
 
-def run_status(home: Home, plan: PlanDir, run: RunDir) -> dict[str, Any]:
+def run_status(home: Home, plan: PlanDir, run: RunDir, show_hidden: bool = False) -> dict[str, Any]:
     survey = Survey(plan)
-    row = _row(survey, plan.rows()[run.run_id])
+    planned = plan.rows()[run.run_id]
+    hidden = set() if show_hidden else hidden_labels(survey)
+    row = _row(survey, planned) | _outcome(survey, planned, hidden)
     sha256 = _adapter_sha256(run)
     spec = survey.spec(run.run_id)
-    gates = gate_rows(survey, run.run_id)
+    gates = _without_hidden(survey, gate_rows(survey, run.run_id), hidden)
     return {
         **row,
         "attempts": [_attempt(run, number) for number in run.attempts()],
@@ -166,6 +172,25 @@ def _row(survey: Survey, planned: dict[str, Any]) -> dict[str, Any]:
         "error": _error(decision),
         "seconds_per_step": pace,
     }
+
+
+def _outcome(survey: Survey, planned: dict[str, Any], hidden: Container[str]) -> dict[str, Any]:
+    """Of a training run's newest evaluation in training; null while its contrast is not complete."""
+    if planned["kind"] != "train":
+        return {}
+    run, found = survey.plan.home.run(planned["run_id"]), {}
+    if planned["label"] not in hidden:
+        found = durable.read_json(run.result_path) or next(reversed(run.evals()), {})
+    return {name: found.get(name) for name in ("hack_rate", "pass_rate")}
+
+
+def _without_hidden(survey: Survey, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
+    """The figure by which a gate passed is an outcome as well. One that failed, or asks a person, must show it."""
+    label_of = {row["run_id"]: row["label"] for row in survey.plan.content["runs"] if row["kind"] == "train"}
+    return [
+        gate | {"value": None} if gate["state"] == "passed" and label_of.get(gate["run_id"]) in hidden else gate
+        for gate in gates
+    ]
 
 
 def _error(decision: Decision) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """The status as lines of text, as wide as the terminal.
 
-Health, and no outcome: a matrix is judged when it is whole.
+Health; outcomes only of contrasts whose runs have all ended, or where somebody asked to peek.
 """
 
 from __future__ import annotations
@@ -15,23 +15,25 @@ from orchestrator.status import all_ended
 
 def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
     rows = status["runs"]
-    head = ["run", "state", "step", "s/step", "eta", "att", "note"]
+    head = ["run", "state", "step", "hack", "pass", "s/step", "eta", "att", "note"]
     costs = any(row["cost"] is not None for row in rows)
     if costs:
-        head.insert(6, "cost")
+        head.insert(-1, "cost")
     body = []
     for row in rows:
         cells = [
             f"{row['label']}-s{row['seed']}",
             row["state"],
             _steps(row),
+            _percent(row.get("hack_rate")),
+            _percent(row.get("pass_rate")),
             f"{row['seconds_per_step']:.3g}" if row["seconds_per_step"] else "",
             in_words(row["eta_s"]) if row["eta_s"] is not None else "",
             str(row["attempt"] or ""),
             row["note"].removeprefix("waits for ") if row["state"] == "blocked" else row["note"],
         ]
         if costs:
-            cells.insert(6, f"{row['cost']:.2f}" if row["cost"] else "")
+            cells.insert(-1, f"{row['cost']:.2f}" if row["cost"] else "")
         body.append(cells)
     counts = status["counts"]
     words = [f"{counts[state]} {state}" for state in STATES if counts.get(state)]
@@ -47,6 +49,10 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
         f"{', '.join(words) or 'no runs'}{_money(status['cost'])}{_amended(status['amendments'])}",
         f"next: {status['next']}",
     ]
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f"{100 * rate:.1f}"
 
 
 def _steps(row: dict[str, Any]) -> str:
@@ -93,6 +99,8 @@ def run_lines(row: dict[str, Any], width: int) -> list[str]:
         table.append([str(attempt["number"]), *_times(attempt), _ending(attempt), steps])
     if row["attempts"]:
         lines += columns(table, width)
+    if row.get("hack_rate") is not None:
+        lines.append(f"hack {_percent(row['hack_rate'])} %, pass {_percent(row['pass_rate'])} % (newest evaluation)")
     lines += [f"gate {gate['name']} {gate['state']}: {gate['note'] or 'ok'}" for gate in row["gates"]]
     lines += [f"{name}: {row[name]}" for name in ("why", "resolve") if row[name]]
     return [*lines, f"next: {row['next']}"]

@@ -13,7 +13,7 @@ from fake_home import REPO, FakeHome, fake  # noqa: F401
 from core import durable
 from core.run_dir import RunDir
 from core.twins import compare
-from orchestrator.demo import MARKER, _clear
+from orchestrator.demo_home import MARKER, clear
 from orchestrator.refusal import Refused
 
 
@@ -55,8 +55,8 @@ def test_only_columns_of_the_machine_may_differ(tmp_path: Path, weights: str, ro
 def test_a_directory_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(Refused, match="no demo made it"):
-        _clear(tmp_path)
+        clear(tmp_path, (tmp_path,))
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
     (tmp_path / MARKER).write_text("")
-    _clear(tmp_path)
+    clear(tmp_path, (tmp_path,))
     assert [p.name for p in tmp_path.iterdir()] == [MARKER]

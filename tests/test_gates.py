@@ -204,7 +204,12 @@ def test_an_amended_run_executes_the_new_code_and_the_ledger_says_so(fake: FakeH
 def test_a_plan_locks_rules_and_gates(fake: FakeHome, tmp_path: Path) -> None:  # noqa: F811
     """Any of them changed is another plan."""
     hashes = set()
-    for old, new in (("", ""), ("0.9\n", "0.8\n"), ("[[arm]]", '[rules]\nexclude = ["none"]\n[[arm]]'), ("42]", "43]")):
+    for old, new in (
+        ("", ""),
+        ("0.9\n", "0.8\n"),
+        ("[[arm]]", '[rules]\nexclude = ["failed"]\n[[arm]]'),
+        ("42]", "43]"),
+    ):
         path = tmp_path / "chain.toml"
         path.write_text(PLAN.replace(old, new, 1))
         hashes.add(json.loads(fake.grpoq("plan", str(path), "--dry-run", "--json").stdout)["hash"])

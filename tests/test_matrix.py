@@ -100,11 +100,22 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, words: list[
 
 
 def test_every_built_in_plan_is_valid() -> None:
-    assert built_in_names() == ["controls", "fast", "full", "full13", "gated", "loo", "loo-full", "nano", "smoke"]
+    assert built_in_names() == [
+        "controls",
+        "fast",
+        "full",
+        "full13",
+        "gated",
+        "loo",
+        "loo-full",
+        "nano",
+        "nano15",
+        "smoke",
+    ]
     for name in built_in_names():
         assert read_matrix(BUILT_IN / f"{name}.toml").name == name
 
 
 def test_unknown_plan_names_the_choices() -> None:
-    with pytest.raises(Refused, match="controls, fast, full, full13, gated, loo, loo-full, nano, smoke"):
+    with pytest.raises(Refused, match="controls, fast, full, full13, gated, loo, loo-full, nano, nano15, smoke"):
         find_matrix("nanoo")
