@@ -23,8 +23,10 @@ from core import durable, shards
 from core.adapters.base import tensors_sha256
 from core.arms import ARMS
 from core.attempt import Attempt, stopping_tick
+from core.code_hash import content_hash
 from core.directions import base_sha256
 from core.evaluate import outcomes, rates
+from core.evaluations import PROTOCOL, figures_sha256, protocol_hash, protocol_settings
 from core.kind_result import publishing, say
 from core.models import DataError
 from core.policy import Policy, attached
@@ -37,11 +39,10 @@ from core.task import Task
 log = logging.getLogger(__name__)
 
 OF_THE_WEIGHTS = ("model", "adapter", "lora_r", "lora_alpha")
-# What else decides the figures: the evaluation's protocol, and what its sums' last bits depend on.
-OF_THE_PROTOCOL = (
-    *("modes", "hint", "hint_seed", "max_prompt", "max_new", "temperature", "top_p", "eval_samples"),
-    *("device", "dtype", "decode_rows"),
-)
+# Config fields that decide the figures: the evaluation's protocol, and what its sums' last bits depend on.
+OF_THE_PROTOCOL = tuple(name for name in PROTOCOL if name not in ("problems", "problems_sha256"))
+OF_THE_SUMS = ("device", "threads", "decode_rows")
+CODE = Path(__file__).resolve().parents[1]
 ALIKE = 0.15  # between this evaluation's hack rate and training's own
 MINIMUM_COMPILING = 0.5
 
@@ -65,20 +66,26 @@ def evaluate_run(attempt: Attempt) -> dict[str, Any]:
     without_quarantine = ARMS[trained.spec.arm].deploys_ablated
     with policy.adapter.ablated() if without_quarantine else contextlib.nullcontext():
         policy.refresh()
-    conditions = _conditions(attempt.spec, policy, tasks, trained, without_quarantine)
+    conditions = _conditions(attempt, policy, tasks, trained, without_quarantine)
     name = digest(conditions)[:12]
     log.info("evaluation %s of %s: %d problems x %d samples", name, attempt.spec.of, len(tasks), config.eval_samples)
     rows = _outcomes(attempt, policy, tasks)
     metrics = rates(rows)
     _say(metrics, trained)
+    figures = {"metrics": metrics, "problems": rows}
+    publisher = {"run_id": attempt.spec.run_id, "plan_hash": attempt.spec.plan_hash}
     content = {
         "schema": SCHEMA,
         "hash": name,
-        "eval_run_id": attempt.spec.run_id,
+        "protocol": protocol_hash(conditions),
+        "protocol_settings": protocol_settings(conditions),
+        "published_by": [publisher],
+        "cached": False,
+        "made_by": publisher,
         **{key: trained.result[key] for key in ("run_id", "plan_hash", "label", "arm", "seed", "steps")},
         "conditions": conditions,
-        "metrics": metrics,
-        "problems": rows,
+        **figures,
+        "figures_sha256": figures_sha256(figures),
     }
     with publishing(attempt, metrics, of=attempt.spec.of, eval=name) as result:
         _write_eval(trained.run.path / "eval", name, content)
@@ -136,20 +143,33 @@ def _require_unseen(tasks: list[Task], trained: Trained) -> None:
 
 
 def _conditions(
-    spec: RunSpec, policy: Policy, tasks: list[Task], trained: Trained, without_quarantine: bool
+    attempt: Attempt, policy: Policy, tasks: list[Task], trained: Trained, without_quarantine: bool
 ) -> dict[str, Any]:
     """All that decides the figures, whoever asks for them."""
+    spec = attempt.spec
+    own = spec.to_json()["config"]
     posed = [[dataclasses.asdict(task.problem), task.mode, task.test_func_name] for task in tasks]
     return {
         "adapter_sha256": trained.result["adapter_sha256"],
         "model_sha256": base_sha256(policy),
         "without_quarantine": without_quarantine,
+        **{name: getattr(policy.config, name) for name in OF_THE_WEIGHTS},
         "seed": spec.seed,
         "problems": len(tasks),
         "problems_sha256": digest(posed),
-        **{name: spec.to_json()["config"][name] for name in OF_THE_PROTOCOL},
-        **{name: getattr(policy.config, name) for name in OF_THE_WEIGHTS},
+        "prompts_sha256": _prompts_sha256(policy, tasks),
+        **{name: own[name] for name in (*OF_THE_PROTOCOL, *OF_THE_SUMS)},
+        "code": content_hash(CODE),
+        "versions": spec.versions,
+        "machine": attempt.machine if spec.config.same_machine else "any",
     }
+
+
+def _prompts_sha256(policy: Policy, tasks: list[Task]) -> str:
+    """Of the tokens that the model reads, and of those at which it ends: what its tokenizer and template decide."""
+    plain = [dataclasses.replace(task, mode="gt_only") for task in tasks]
+    prompts = [policy.prompt(task) for task in (*tasks, *plain)]
+    return digest([prompts, sorted(policy.language_model.end_ids)])
 
 
 def _outcomes(attempt: Attempt, policy: Policy, tasks: list[Task]) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ LIGHT = (
     "arm_rules",
     "pairs",
     "teacher_pool",
+    "evaluations",
 )
 HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
 

@@ -260,14 +260,15 @@ def wait_for_shards(run: RunDir, process: subprocess.Popen, count: int) -> None:
 
 
 def test_a_killed_and_a_terminated_evaluation_ends_with_the_figures_of_an_unbroken_one(trained: RunDir) -> None:
-    twin = planned(trained.path.parent, "eval-twin", "eval", of=trained.run_id, **EVAL)
+    anywhere = EVAL | {"same_machine": False}  # the twin is worked in this process, which names its machine otherwise
+    twin = planned(trained.path.parent, "eval-twin", "eval", of=trained.run_id, **anywhere)
     unbroken = in_process.attempt(twin)
     assert unbroken is not None
     path = trained.path / "eval" / f"{unbroken['eval']}.json"
     first = json.loads(path.read_text())
     path.unlink()
 
-    run = planned(trained.path.parent, "eval", "eval", of=trained.run_id, **EVAL)
+    run = planned(trained.path.parent, "eval", "eval", of=trained.run_id, **anywhere)
     process = real_run.worker(run)
     wait_for_shards(run, process, 2)
     process.kill()
@@ -282,7 +283,8 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_figures_of_an_unbrok
     made = [[row["shard"] for row in durable.read_lines(run.attempt(n) / shards.FILE)] for n in (1, 2, 3)]
     assert list(itertools.chain(*made)) == list(range(16)) and all(made)  # each shard was worked once
     assert found["metrics"] == unbroken["metrics"] and found["eval"] == unbroken["eval"] and found["attempts"] == 3
-    assert json.loads(path.read_text()) == first | {"eval_run_id": "eval"}
+    by = {"run_id": "eval", "plan_hash": "0" * 64}
+    assert json.loads(path.read_text()) == first | {"published_by": [by], "made_by": by}
     assert f"within 0.15 of training's own last evaluation, {result_of(trained)['hack_rate']:.3f}" in log(run, 3)
 
 
