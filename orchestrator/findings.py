@@ -164,6 +164,16 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Target:
+    """Where the plan's treatment has to lie in the scatter for its first hypothesis, as registered. Rates."""
+
+    text: str
+    pass_low: float
+    pass_high: float
+    hack_at_most: float
+
+
+@dataclass(frozen=True)
 class Report:
     plan: dict[str, Any]  # id, name, hash, preset, why, resolve, preregistered, created, snapshot, budget, rules
     headline: str  # first line: a control that does as well, else the claim
@@ -183,6 +193,7 @@ class Report:
     curves: tuple[Curve, ...]
     examples: tuple[Example, ...]
     figures: dict[str, str] = field(default_factory=dict)  # name -> file beside the page
+    target: Target | None = None  # shaded in the scatter; None where its baseline is not known yet
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:
