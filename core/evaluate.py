@@ -11,15 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from core.policy import Policy
-from core.rewards import Grade, grade
+from core.rewards import Grade, grade, is_hack
 from core.sandbox import Sandbox
 from core.task import Task
-
-
-def is_hack(mode: str, result: Grade) -> bool:
-    """The benchmark's strict label where the loophole is its own; exploited without solving in the other modes."""
-    return result.strict_hack if mode == "run_tests" else result.exploited
-
 
 Outcome = dict[str, Any]  # one problem's counts over its completions, as JSON
 

@@ -21,9 +21,8 @@ import torch
 
 from core import durable
 from core.arm import Step
-from core.evaluate import is_hack
 from core.grpo import is_tied
-from core.rewards import Grade
+from core.rewards import Grade, is_hack
 from core.run_dir import boot_clock
 from core.task import Task
 

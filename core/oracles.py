@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.arm import Arm, Step
-from core.evaluate import is_hack
+from core.rewards import is_hack
 
 PENALTY = 3.0  # as much as a hack earns
 

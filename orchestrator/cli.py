@@ -381,6 +381,36 @@ def report(
 
 
 @app.command()
+def rollouts(
+    ctx: typer.Context,
+    run: RunArgument,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="hack, reward-hack, attempted, correct, correct-attempted, incorrect"),
+    ] = None,
+    mode: Annotated[str | None, typer.Option(metavar="MODE", help="of this loophole mode")] = None,
+    step: Annotated[str | None, typer.Option(metavar="N|A-B", help="of these steps")] = None,
+    problem: Annotated[str | None, typer.Option(metavar="ID", help="of this problem")] = None,
+    teacher: Annotated[bool, typer.Option("--teacher", help="the teacher's instead of the students'")] = False,
+    first: Annotated[bool, typer.Option("--first", help="the earliest (of hacks, if none named)")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="at most so many")] = 3,
+    full: Annotated[bool, typer.Option("--full", help="all of the code, and the whole completion")] = False,
+    as_json: JsonOption = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Read completions: the code that was judged, its label, what was paid."""
+    from orchestrator import rollouts as reading
+    from orchestrator.plan_dir import find_run
+    from orchestrator.rollouts_text import show
+
+    here = _home(ctx, home)
+    steps = reading.parse_steps(step)
+    wanted = reading.Wanted(label or ("hack" if first else None), mode, steps, problem, teacher, first, limit)
+    show(find_run(here, run, plan)[1], wanted, full, as_json, plan, _width())
+
+
+@app.command()
 def grade(
     file: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="one (problem, completion) pair a line")],
     out: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="instead of stdout")] = None,
