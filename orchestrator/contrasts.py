@@ -24,6 +24,7 @@ from orchestrator.outcomes import Outcome, Outcomes, seed_of
 from orchestrator.registered import Claim as RegisteredClaim
 
 CONTROL_SEEDS = 2
+NOT_PLANNED = "not planned"
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,16 @@ def _seed_row(seed: int, ours: Outcome, theirs: Outcome) -> dict[str, float | in
 
 
 def _missing(outcomes: Outcomes, treatment: str, baseline: str, seeds: Sequence[int]) -> tuple[str, ...]:
-    """Planned runs of either arm that do not enter, each with why."""
+    """Runs of either arm that do not enter, each with why."""
     found = []
-    for label, other in ((treatment, baseline), (baseline, treatment)):
-        runs = outcomes.of(label)
-        if not runs:
-            found.append(f"{label}: no run of it in this plan")
-        for outcome in runs:
-            row = outcome.row
-            if row.seed not in seeds:
-                found.append(f"{label}-s{row.seed}: {row.why_not or f'no run of {other} on this seed counts'}")
+    runs = {label: {o.row.seed: o.row for o in outcomes.of(label)} for label in (treatment, baseline)}
+    for label, of_label in runs.items():
+        for seed in sorted({*runs[treatment], *runs[baseline]} - set(seeds)):
+            row = of_label.get(seed)
+            if row is None:
+                found.append(f"{label}-s{seed}: {NOT_PLANNED}")
+            elif not row.counted:
+                found.append(f"{label}-s{seed}: {row.why_not}")
     return tuple(found)
 
 

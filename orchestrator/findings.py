@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from core.stats import Bounds, Comparison
+
 SCHEMA = 2
 RATES = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate", "compile_rate")
-Bounds = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -66,26 +67,6 @@ class ArmRow:
     attempts: int
     preemptions: int
     takeoffs: tuple[int | None, ...]  # by seed
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One rate of two arms on the seeds both have. Unit: a problem's mean over those seeds and all samples."""
-
-    difference: float | None  # points
-    bounds: Bounds | None  # 95 %, bootstrap over problems; None where problems are not known
-    n_problems: int
-    t: float | None  # paired t-test over problems
-    p: float | None
-    p_holm: float | None  # over the plan's registered contrasts
-    d_z: float | None  # mean of problem differences over their standard deviation
-    seed_sd: float | None  # of the differences by seed; this and what follows is blank at n = 1
-    seed_sem: float | None
-    seed_t: float | None
-    seed_p: float | None
-    band: float | None = None  # pass rate only: the equivalence band in points
-    p_equivalent: float | None = None  # two one-sided tests over problems against the band
-    equivalent: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from core.evaluations import evaluations
-
 from core import durable
+from core.evaluations import evaluations
 from core.hypotheses import ALPHA
 from core.run_dir import RunDir
 from orchestrator.blinding import peeks
-from orchestrator.contrasts import Judged, judged
+from orchestrator.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.cost import cost
 from orchestrator.findings import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
 from orchestrator.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
@@ -113,11 +112,7 @@ def _sd(rows: Sequence[RunRow], name: str) -> float | None:
 # ---- what a reader must know before a mean
 def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str, str]]) -> list[Finding]:
     found = [_of_run(o) for o in outcomes.runs if o.row.why_not and not (o.row.blinded and o.row.state == "done")]
-    for contrast in verdict.contrasts:
-        for sentence in contrast.missing:
-            name, _, why = sentence.partition(": ")
-            if why.startswith("no run of "):
-                found.append(Finding("missing", name, f"{why}: {contrast.treatment} against {contrast.baseline}"))
+    found += [Finding("missing", *_unplanned(c)) for c in verdict.contrasts if _unplanned(c)[1]]
     found += [Finding("foreign", run_id, f"of {of}; not counted") for run_id, of in elsewhere]
     found += [
         Finding("evaluation", *_split(note)) for note in outcomes.evaluations.notes if outcomes.evaluations.by_run
@@ -142,6 +137,14 @@ def _of_run(outcome: Outcome) -> Finding:
     else:
         kind = "excluded"
     return Finding(kind, f"{row.label}-s{row.seed}", row.why_not)
+
+
+def _unplanned(contrast: Contrast) -> tuple[str, str]:
+    """Seeds that one arm of a comparison was never given; the text is empty where there are none."""
+    names = [name for name, _, why in (m.partition(": ") for m in contrast.missing) if why == NOT_PLANNED]
+    on = f"seed {', '.join(map(str, contrast.seeds))} alone" if contrast.seeds else "no seed at all"
+    text = f"not planned, so {contrast.treatment} and {contrast.baseline} are compared on {on}"
+    return ", ".join(names), text if names else ""
 
 
 def _split(note: str) -> tuple[str, str]:

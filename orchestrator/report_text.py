@@ -27,8 +27,8 @@ def _runs(report: Report, width: int) -> list[str]:
     return [
         f"plan {report.plan['id']}, hash {report.plan['hash'][:12]}: runs, % of held-out completions",
         *columns(table, width),
-        "pass: prompts without the loophole. hinted (passes), hack, empty (tests that prove",
-        "nothing): prompts with it. takeoff: first step with > 50 % such tests.",
+        "pass: prompts without the loophole. hinted (its pass rate), hack, empty (tests",
+        "that prove nothing): with it. takeoff: first step with > 50 % such tests.",
         *(["hidden: outcomes wait until the runs of their contrast have ended (--peek)"] if hidden else []),
     ]
 
@@ -98,7 +98,7 @@ def _answer(report: Report, width: int) -> list[str]:
     claim = [] if report.claim.sentence == report.headline else textwrap.wrap(report.claim.sentence, width)
     counted = (
         f"tried: {report.tried['runs']} runs, {report.tried['attempts']} attempts, {report.tried['preempted']} of them "
-        f"preempted; {len(report.ledger)} amendments, {len(report.peeks)} peeks"
+        f"preempted; {_count(report.ledger, 'amendment')}, {_count(report.peeks, 'peek')}"
     )
     rest = [*arms, *textwrap.wrap(counted, width), *verdicts, *claim, *headline]
     findings = [line for finding in report.findings for line in _finding(finding, width)]
@@ -134,6 +134,10 @@ def _verdict(verdict: Verdict, width: int) -> list[str]:
     if verdict.outcome_with_excluded != verdict.outcome:
         lines.append(f"   with what a rule leaves out: {verdict.outcome_with_excluded}")
     return lines
+
+
+def _count(rows: Sequence[object], noun: str) -> str:
+    return f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}"
 
 
 def _percent(rate: float | None) -> str:
