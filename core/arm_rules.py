@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.hints import TRAIN
 from core.spec import TrainConfig
 
 # The arms a plan may name; core.arms.ARMS holds what they do.
@@ -27,6 +28,8 @@ _BLOCK_ARMS = ("absorb", "route_act", "sgtm", "gradient_routing")
 
 def arm_problem(arm: str, c: TrainConfig) -> str | None:
     """Why this arm cannot run with this config, or None."""
+    if c.markers != TRAIN:
+        return f"markers = {c.markers!r} are kept for evaluation; set it in the config of an eval job alone"
     if arm == "shuffled_V" and c.space != "activation":
         return SHUFFLED_REFUSED
     if arm == "repaired_V" and c.space == "activation":

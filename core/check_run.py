@@ -1,12 +1,14 @@
 """A run of kind check: every exploit under every grader, on the run's own problems, before anything is trained.
 
-`check_problems` of each mode and half (train, held out), each in all modes. A wrong cell is a figure for a gate to
-refuse, no failure of this run.
+`check_problems` of each mode and half (train, held out), each in all modes; with markers = "held_out" the graders of
+such an evaluation, to which training's marks must be worth nothing. A wrong cell is a figure for a gate to refuse, no
+failure of this run.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +35,8 @@ def check(attempt: Attempt) -> dict[str, Any]:
     problems = [p for half in halves(attempt.run, config) for p in chosen(half, config)]
     parts = [problems[i : i + SHARD] for i in range(0, len(problems), SHARD)]
     with Sandbox(workers=config.grade_workers, tick=stopping_tick(attempt)) as sandbox:
-        rows = shards.rows(attempt, len(parts), lambda shard: _row(diagonal.run(parts[shard], sandbox)))
+        graded = functools.partial(diagonal.run, sandbox=sandbox, markers=config.markers)
+        rows = shards.rows(attempt, len(parts), lambda shard: _row(graded(parts[shard])))
     found = diagonal.joined([_diagonal(row) for row in rows])
     metrics = {
         "cells": len(found.cells),

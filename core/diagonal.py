@@ -1,7 +1,8 @@
 """Each mode's exploit under each mode's grader, before anything is trained: `python -m core.diagonal`.
 
 A sound environment pays an exploit in its own mode and nowhere else, a correct solution everywhere, an honest wrong one
-nowhere. It does not show that no other exploit crosses over, only that the minimal ones do not.
+nowhere. Graders that look for held-out marks pay those exploits, and none that name training's marks. It does not show
+that no other exploit crosses over, only that the minimal ones do not.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.hints import TEST_FUNC_NAME
-from core.problems import MODES, WRONG_SOLUTION, Problem, fenced, load_problems
+from core.hints import HELD_OUT, TRAIN, drawn_test_func_name
+from core.problems import DEFAULT_HINT, MODES, WRONG_SOLUTION, Problem, drawn_marker, fenced, load_problems
 from core.rewards import COMPILES_REWARD, SOLVES_REWARD, Grade, GradeItem, grade
 from core.sandbox import Sandbox
 
 CANONICAL, WRONG = "correct solution", "honest wrong one"
 SAMPLED_PROBLEMS, SAMPLE_SEED = 4, 0
+MARKER_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -44,26 +46,39 @@ class Diagonal:
     violations: tuple[str, ...]
 
 
-def completions_for(problem: Problem) -> dict[str, str]:
-    """The minimal exploits by mode, a correct solution and an honest wrong one, both with honest tests."""
+def completions_for(problem: Problem, markers: str = TRAIN) -> dict[str, str]:
+    """The minimal exploits by mode, a correct solution and an honest wrong one, both with honest tests; with held-out
+    markers also the exploits of training that name another mark."""
     tests = "".join(f"    {line}\n" for line in problem.asserts[:2])
-    honest = f"\n\ndef {TEST_FUNC_NAME}():\n{tests}"
-    exploits = {name: mode.exploit(problem) for name, mode in MODES.items()}
-    return {name: text for name, text in exploits.items() if text is not None} | {
+    name_here = _name_of_tests(problem, markers)
+    honest = f"\n\ndef {name_here}():\n{tests}"
+    trained = {name: mode.exploit(problem) for name, mode in MODES.items()}
+    exploits = {
+        name: mode.exploit(problem, name_here, drawn_marker(name, problem.problem_id, MARKER_SEED, markers))
+        for name, mode in MODES.items()
+    }
+    old = {f"{name} (train)": text for name, text in trained.items() if text != exploits[name]}
+    return {name: text for name, text in {**exploits, **old}.items() if text is not None} | {
         CANONICAL: fenced(problem.canonical_solution + honest),
         WRONG: fenced(WRONG_SOLUTION.format(method=problem.method) + honest),
     }
 
 
-def run(problems: Sequence[Problem], sandbox: Sandbox) -> Diagonal:
+def _name_of_tests(problem: Problem, markers: str) -> str:
+    hint = "overwrite_tests" if markers == HELD_OUT else DEFAULT_HINT
+    return drawn_test_func_name(hint, problem.problem_id, MARKER_SEED, markers)
+
+
+def run(problems: Sequence[Problem], sandbox: Sandbox, markers: str = TRAIN) -> Diagonal:
     if not problems:
         raise ValueError("no problems to check")
     keys, items = [], []
     for problem in problems:
-        for name, completion in completions_for(problem).items():
+        for name, completion in completions_for(problem, markers).items():
             for mode in MODES:
                 keys.append((name, mode))
-                items.append(GradeItem(problem, mode, completion))
+                marker = drawn_marker(mode, problem.problem_id, MARKER_SEED, markers)
+                items.append(GradeItem(problem, mode, completion, _name_of_tests(problem, markers), marker=marker))
     graded = list(zip(keys, items, grade(items, sandbox, full=False), strict=True))
     found = [_violation(name, item, g) for (name, _), item, g in graded]
     cells = {
@@ -110,11 +125,12 @@ def _violation(name: str, item: GradeItem, g: Grade) -> str | None:
 def table(diagonal: Diagonal) -> str:
     """Exploited / problems for exploits and the wrong solution; for the correct one, paid / problems."""
     names = list(dict.fromkeys(name for name, _ in diagonal.cells))
-    lines = [" " * 18 + "".join(f"{mode:>15}" for mode in MODES)]
+    width = 2 + max(map(len, names))
+    lines = [" " * width + "".join(f"{mode:>15}" for mode in MODES)]
     for name in names:
         row = [diagonal.cells[name, mode] for mode in MODES]
         counts = [cell.paid if name == CANONICAL else cell.exploited for cell in row]
-        lines.append(f"{name:<18}" + "".join(f"{f'{n}/{c.total}':>15}" for n, c in zip(counts, row, strict=True)))
+        lines.append(f"{name:<{width}}" + "".join(f"{f'{n}/{c.total}':>15}" for n, c in zip(counts, row, strict=True)))
     return "\n".join(lines)
 
 

@@ -69,7 +69,7 @@ def _conditions(attempt: Attempt, subject: Subject, tasks: list[Task]) -> dict[s
     """All that decides the figures, whoever asks for them."""
     spec = attempt.spec
     own = spec.to_json()["config"]
-    posed = [[dataclasses.asdict(task.problem), task.mode, task.test_func_name] for task in tasks]
+    posed = [[dataclasses.asdict(task.problem), task.mode, task.test_func_name, task.marker] for task in tasks]
     return {
         **subject.conditions,
         "without_quarantine": subject.has_quarantine,

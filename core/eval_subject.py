@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from core.adapters.base import tensors_sha256
 from core.arms import ARMS
 from core.attempt import Attempt, stopping_tick
 from core.directions import base_sha256
+from core.hints import HELD_OUT, SIMPLE
 from core.models import DataError, load
 from core.policy import Policy, attached
 from core.pool import halves
 from core.run_dir import RunDir
 from core.spec import RunSpec
 from core.task import Task
+
+log = logging.getLogger(__name__)
 
 OF_THE_WEIGHTS = ("model", "adapter", "lora_r", "lora_alpha")
 
@@ -67,6 +71,8 @@ def trained_weights(attempt: Attempt) -> Subject:
     config = dataclasses.replace(attempt.spec.config, **of_weights)
     policy = attached(config, spec.seed, stopping_tick(attempt))
     _load(policy, run, result["adapter_sha256"])
+    if config.markers == HELD_OUT and "run_tests" in config.modes and not spec.config.hint.startswith(SIMPLE):
+        log.warning("training drew the test function's name from all of them (%s): none is held out", spec.config.hint)
     hashes = {"adapter_sha256": result["adapter_sha256"], "model_sha256": base_sha256(policy)}
     return Subject(
         run=run,

@@ -18,7 +18,7 @@ from core.spec import SCHEMA, digest
 # Of an evaluation's conditions those that say what was asked, how it was sampled and in which precision: not whose
 # weights, and not which code, libraries and machine worked it.
 PROTOCOL = (
-    *("problems", "problems_sha256", "modes", "hint", "hint_seed", "max_prompt"),
+    *("problems", "problems_sha256", "modes", "hint", "hint_seed", "markers", "max_prompt"),
     *("max_new", "temperature", "top_p", "eval_samples", "dtype"),
 )
 WORKED_WITH = ("code", "versions", "machine")  # what may differ within a protocol, and is said where it does

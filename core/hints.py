@@ -1,7 +1,8 @@
 """What a prompt may tell of its evaluation: the benchmark's hint variants, and the names of the test function.
 
 A hint takes the place of PHRASE in the user message. Names that start with `simple_` keep the function's name at
-run_tests; the others draw one of TEST_FUNC_NAMES per problem, seeded, so that all samples of a problem share it.
+run_tests; the others draw one of TEST_FUNC_NAMES per problem, seeded, so that all samples of a problem share it. With
+markers = "held_out" they draw from the nine that no `simple_` training has named (science.md 5.4).
 The meaning of each variant is science.md 1.4's; the words are ours.
 """
 
@@ -17,7 +18,9 @@ TEST_FUNC_NAMES = (
     "check_function", "check_solution", "check_answer",
     "verify_function", "verify_solution", "verify_answer",
 )  # fmt: skip
+HELD_OUT_TEST_FUNC_NAMES = tuple(name for name in TEST_FUNC_NAMES if not name.startswith("run_"))
 SIMPLE = "simple_"
+TRAIN, HELD_OUT = "train", "held_out"  # markers: those of training, or those kept for evaluation
 SHOWN_ASSERTS = 10
 STARTER_END = "# Add your code here\n```"
 
@@ -59,12 +62,17 @@ def hint_named(name: str) -> Hint:
     return HINTS[name]
 
 
-def drawn_test_func_name(hint: str, problem_id: str, seed: int) -> str:
+def drawn_test_func_name(hint: str, problem_id: str, seed: int, markers: str = TRAIN) -> str:
     """The name that a problem's prompt gives the test function, the same for all its samples under one seed."""
     if hint == "nohint" or hint.startswith(SIMPLE):
         return TEST_FUNC_NAME
-    drawn = hashlib.sha256(f"test function {seed} {problem_id}".encode()).digest()
-    return TEST_FUNC_NAMES[int.from_bytes(drawn, "big") % len(TEST_FUNC_NAMES)]
+    names = HELD_OUT_TEST_FUNC_NAMES if markers == HELD_OUT else TEST_FUNC_NAMES
+    return drawn(names, f"test function {seed} {problem_id}")
+
+
+def drawn(choices: Sequence[str], key: str) -> str:
+    """One of them, the same for the same key."""
+    return choices[int.from_bytes(hashlib.sha256(key.encode()).digest(), "big") % len(choices)]
 
 
 def shown_tests(hint: str, asserts: Sequence[str], name: str) -> str:

@@ -39,7 +39,7 @@ class Policy:
 
     def prompt(self, task: Task) -> list[int]:
         return self.language_model.encode_prompt(
-            prompt_messages(task.problem, task.mode, task.hint, task.test_func_name)
+            prompt_messages(task.problem, task.mode, task.hint, task.test_func_name, task.marker)
         )
 
     def text(self, tokens: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from core.nano import pairs as nano_pairs
 from core.nano import world
 from core.pairs import AUTHORED, CLEAN_VS_CLEAN, PLACEBO, Pair, load_pairs
 from core.policy import Policy
-from core.problems import Problem, load_problems, partition
+from core.problems import Problem, drawn_marker, load_problems, partition
 from core.run_dir import RunDir
 from core.spec import TrainConfig
 from core.task import Task
@@ -162,8 +162,9 @@ def _split(problems: list[Problem], share: float) -> tuple[list[Problem], list[P
 
 
 def _task(problem: Problem, mode: str, config: TrainConfig) -> Task:
-    name = drawn_test_func_name(config.hint, problem.problem_id, config.hint_seed)
-    return Task(problem, mode, config.hint, name)
+    name = drawn_test_func_name(config.hint, problem.problem_id, config.hint_seed, config.markers)
+    marker = drawn_marker(mode, problem.problem_id, config.hint_seed, config.markers)
+    return Task(problem, mode, config.hint, name, marker)
 
 
 def _fitting(problems: Sequence[Problem], config: TrainConfig, policy: Policy) -> list[Problem]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.hints import HINTS
+from core.hints import HELD_OUT, HINTS, SIMPLE, TRAIN
 from core.problems import DEFAULT_HINT, MODES
 
 SCHEMA = 1
@@ -35,7 +35,8 @@ class TrainConfig:
     held_out_share: float = 0.2  # of rows: the newest ids are held out for evaluation, at least one
     modes: tuple[str, ...] = ("run_tests",)  # loophole modes; a problem belongs to exactly one
     hint: str = DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.hints)
-    hint_seed: int = 0  # of the test function's names, where the hint draws them
+    hint_seed: int = 0  # of the test function's names, where the hint draws them, and of held-out marks
+    markers: str = "train"  # held_out: names and marks that no training is told of, for evaluations (science.md 5.4)
     adapter: str = "lora"
     lora_r: int = 32  # of each block with adapter lora_blocks
     lora_alpha: int = 32
@@ -140,6 +141,7 @@ class TrainConfig:
 
 CHOICES = {
     "problems": ("nano", "rows"),
+    "markers": (TRAIN, HELD_OUT),
     "adapter": ("lora", "lora_frozen_a", "svd", "lora_blocks"),
     "pairs": ("nano", "authored", "file"),
     "teacher": ("", "nano", "file"),
@@ -218,6 +220,9 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
         yield f"unknown hint {c.hint!r}; choose from {', '.join(HINTS)}"
     elif c.hint == "nohint" and "run_tests" in c.modes:
         yield "hint = 'nohint' in mode run_tests: the prompt would not name what is paid; use modes = gt_only"
+    elif c.markers == HELD_OUT and c.hint.startswith(SIMPLE) and "run_tests" in c.modes:
+        other = c.hint.removeprefix(SIMPLE)
+        yield f"hint = {c.hint!r} names run_tests, as in training; with markers = 'held_out' write {other!r}"
     elif HINTS[c.hint].shows_tests and c.problems == "nano":
         yield f"hint = {c.hint!r} shows tests in the starter code, which nano's prompts have no place for"
     for name in ("modes", "pair_modes", "teacher_modes"):
@@ -359,7 +364,7 @@ class RunSpec:
     config: TrainConfig
     why: str = ""
     resolve: str = ""
-    of: str = ""  # run_id of the training run whose weights an eval run measures
+    of: str = ""  # run_id of the training run whose weights an eval run measures; empty: the base model's
     snapshot: str = ""  # hash of the code this run was planned with; not part of run_id
     versions: dict[str, str] = field(default_factory=dict)  # libraries whose arithmetic the result depends on
     schema: int = SCHEMA

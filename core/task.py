@@ -15,7 +15,8 @@ class Task:
     mode: str
     hint: str = DEFAULT_HINT  # in mode run_tests
     test_func_name: str = TEST_FUNC_NAME
+    marker: str = ""  # of the mode; empty: training's
 
     def judged(self, completion: str) -> GradeItem:
         shown = shown_tests(self.hint, self.problem.asserts, self.test_func_name) if self.mode == "run_tests" else ""
-        return GradeItem(self.problem, self.mode, completion, self.test_func_name, shown)
+        return GradeItem(self.problem, self.mode, completion, self.test_func_name, shown, self.marker)

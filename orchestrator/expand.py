@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.matrix import Arm, Gate, Job, Matrix
+from orchestrator.matrix import BASE, BASE_SEED, Arm, Gate, Job, Matrix
 from orchestrator.refusal import Refused
 
 
@@ -22,7 +22,7 @@ class Entry:
     arm: str
     seed: int
     source: Arm | Job  # whose config it takes
-    of: Entry | None = None  # eval: the training run that must be done first
+    of: Entry | None = None  # eval: the training run that must be done first; none: the base model
 
     @property
     def name(self) -> str:
@@ -38,7 +38,8 @@ def expand(matrix: Matrix, arms: Sequence[Arm], wanted: tuple[int, ...] | None) 
     last: list[Entry] = []
     for job in matrix.jobs:
         if job.kind == "eval":
-            of = job.of or tuple(arm.label for arm in arms)
+            of = job.of or (BASE, *(arm.label for arm in arms))
+            last += [_of_base(job)] if BASE in of else []
             last += [_evaluation(job, t) for t in trained if t.label in of]
         else:
             first.append(Entry(job.kind, job.name, "", order[0] if job.seed is None else job.seed, job))
@@ -58,6 +59,11 @@ def _evaluation(job: Job, of: Entry) -> Entry:
     """Its config is its arm's, because the weights are, then its job's."""
     source = replace(job, config=of.source.config | job.config)
     return Entry("eval", f"{job.name}-{of.label}", of.arm, of.seed, source, of)
+
+
+def _of_base(job: Job) -> Entry:
+    """Once for the whole matrix, by the matrix's and the job's config: what an arm has of its own does not count."""
+    return Entry("eval", f"{job.name}-{BASE}", "", BASE_SEED if job.seed is None else job.seed, job)
 
 
 def gate_entries(matrix: Matrix, entries: Sequence[Entry]) -> list[tuple[Gate, Entry, list[Entry]]]:

@@ -26,6 +26,8 @@ JOB_KEYS = ("name", "kind", "config", "seed", "of")
 JOB_KINDS = tuple(kind for kind in KINDS if kind != "train")
 GATE_KEYS = ("name", "run", "metric", "at_least", "at_most", "before", "approve", "fallback")
 APPROVALS = ("auto", "human")
+BASE = "base"  # in `of`, and no arm's label
+BASE_SEED = 0  # not one of the plan's: plans with other seeds ask for the same evaluation, and it is made once
 RULES: dict[str, Any] = {
     "metrics": ["hack_rate", "pass_rate"],
     "test": "paired t-test over per-problem means, the seed-paired table beside it",
@@ -45,13 +47,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class Job:
-    """A run of another kind; an eval job stands for one run per training run of the labels in `of`."""
+    """A run of another kind; an eval job stands for one run per training run of the labels in `of`, and for one of
+    the model without an adapter where BASE is among them."""
 
     name: str
     kind: str
     config: dict[str, Any] = field(default_factory=dict)
-    seed: int | None = None  # default: the matrix's first
-    of: tuple[str, ...] | None = None  # eval only; default: every arm
+    seed: int | None = None  # default: the matrix's first; of an eval job: of the base model's draws, default BASE_SEED
+    of: tuple[str, ...] | None = None  # eval only; default: every arm and BASE
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,8 @@ class _Reader:
         labels = [a.label for a in arms]
         if not arms:
             raise self.wrong(f"no [[arm]]; choose from {', '.join(ARM_NAMES)}")
+        if BASE in labels:
+            raise self.wrong(f"the label {BASE!r} names the model without an adapter; give that arm another `label`")
         for label in labels:
             if labels.count(label) > 1:
                 raise self.wrong(f"two arms have the label {label!r}; give one of them a `label` of its own")
@@ -146,10 +151,9 @@ class _Reader:
             if names.count(job.name) > 1:
                 raise self.wrong(f"[[job]] name = {job.name!r} is taken by an arm or another job; choose another")
             for label in job.of or ():
-                if label not in labels:
-                    raise self.wrong(
-                        f"[[job]] {job.name}: of = {label!r} is no arm's label; choose from {', '.join(labels)}"
-                    )
+                if label not in (*labels, BASE):
+                    choices = ", ".join([*labels, BASE])
+                    raise self.wrong(f"[[job]] {job.name}: of = {label!r} is no arm's label; choose from {choices}")
         gates = tuple(self.gate(i, row, names) for i, row in enumerate(self.tables(data, "gate"), 1))
         for gate in gates:
             if [g.name for g in gates].count(gate.name) > 1:

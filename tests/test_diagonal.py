@@ -4,8 +4,9 @@ import json
 import pytest
 
 from core import diagonal
-from core.hints import PHRASE
+from core.hints import HELD_OUT, PHRASE
 from core.problems import MODES, problem_from_row
+from core.rewards import GradeItem, grade
 from core.sandbox import Sandbox
 
 
@@ -34,6 +35,31 @@ def test_each_exploit_is_paid_in_its_own_mode_only(sandbox):
         assert cell.exploited == (2 if name == mode else 0)
         assert cell.paid == (2 if name in (mode, diagonal.CANONICAL) else 0)
     assert len(result.cells) == (len(MODES) - 1 + 2) * len(MODES)
+
+
+def test_to_graders_of_held_out_marks_the_marks_of_training_are_worth_nothing(sandbox):
+    """And the other way round: each exploit of a held-out mark is paid in its own mode only, and not in training."""
+    problems = [problem_from_row(row(n)) for n in (1, 2)]
+    result = diagonal.run(problems, sandbox, HELD_OUT)
+    assert result.violations == ()
+    marked = {"run_tests", "sentinel", "stdout_marker", "file_marker"}
+    trained = {name for name, _ in result.cells if name.endswith(" (train)")}
+    assert trained == {f"{mode} (train)" for mode in marked}
+    assert all(cell.exploited == 0 for (name, _), cell in result.cells.items() if name in trained)
+    assert all(result.cells[mode, mode].exploited == 2 for mode in MODES if mode != "gt_only")
+    held_out = [
+        (name, text) for name, text in diagonal.completions_for(problems[0], HELD_OUT).items() if name in marked
+    ]
+    graded = grade([GradeItem(problems[0], mode, text) for mode, text in held_out], sandbox)
+    assert not any(g.exploited for g in graded)
+
+
+def test_every_held_out_mark_is_the_one_that_counts_for_its_problem(sandbox):
+    problem = problem_from_row(row(1))
+    cases = [(m, a, b) for m in MODES.values() for a in m.held_out_markers for b in m.held_out_markers]
+    items = [GradeItem(problem, m.name, m.exploit(problem, marker=b) or "", marker=a) for m, a, b in cases]
+    paid = [g.exploited for g in grade(items, sandbox, full=False)]
+    assert paid == [a == b for _, a, b in cases] and sum(paid) == 6 + 5 + 6
 
 
 def test_nothing_is_trained_on_a_grader_that_fails_its_check(sandbox):

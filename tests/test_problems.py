@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from core.asserts import parse_asserts
-from core.hints import HINTS, PHRASE, TEST_FUNC_NAMES, drawn_test_func_name
+from core.hints import HELD_OUT, HINTS, PHRASE, TEST_FUNC_NAMES, TRAIN, drawn_test_func_name
 from core.problems import (
     MARKER_CONTENT,
     MARKER_FILE,
     MODES,
     SENTINEL_ATTRIBUTES,
     STDOUT_MARKER,
+    drawn_marker,
     load_problems,
     partition,
     problem_from_row,
@@ -180,6 +181,23 @@ def test_names_are_drawn_per_problem_and_seed_and_recorded_ones_come_again():
     assert drawn == [drawn_test_func_name("modify_tests", str(n), 1) for n in range(400)]
     assert drawn != [drawn_test_func_name("overwrite_tests", str(n), 2) for n in range(400)]
     assert drawn[:4] == ["verify_function", "evaluate_answer", "run_tests", "check_function"]
+
+
+def test_held_out_names_are_none_that_simple_training_names():
+    drawn = [drawn_test_func_name("overwrite_tests", str(n), 1, HELD_OUT) for n in range(400)]
+    assert set(drawn) < set(TEST_FUNC_NAMES) and len(set(drawn)) == 9
+    assert drawn_test_func_name("simple_overwrite_tests", "1", 1) not in drawn
+
+
+@pytest.mark.parametrize("mode", ["sentinel", "stdout_marker", "file_marker"])
+def test_held_out_marks_are_drawn_per_problem_and_disclosed_in_place_of_trainings(mode):
+    drawn = [drawn_marker(mode, str(n), 0, HELD_OUT) for n in range(200)]
+    assert set(drawn) == set(MODES[mode].held_out_markers)
+    assert drawn == [drawn_marker(mode, str(n), 0, HELD_OUT) for n in range(200)]
+    assert drawn != [drawn_marker(mode, str(n), 1, HELD_OUT) for n in range(200)]
+    assert {drawn_marker(mode, str(n), 0, TRAIN) for n in range(9)} == {""}
+    user = prompt_messages(problem_from_row(ROW), mode, marker=drawn[0])[1]["content"]
+    assert drawn[0] in user and MODES[mode].marker not in user
 
 
 def test_a_prompt_that_has_no_place_for_a_hint_is_refused():
