@@ -9,19 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.figures import Sheet
 from orchestrator import page_tables as tables
+from orchestrator.figure_key import Entry, key_of
 from orchestrator.findings import RATES, Finding, Report
 from orchestrator.in_print import number, percent
+from orchestrator.inline_svg import inline_panel
+from orchestrator.page_figures import sheets, write_figures
+
+__all__ = ["render", "write_figures"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = (
     ("claim", "Claim"),
     ("verdicts", "Verdicts"),
     ("findings", "Before you read a mean"),
-    ("scatter", "Scatter"),
+    ("scatter", "Hack against pass"),
     ("contrasts", "Contrasts"),
     ("runs-by-arm", "Runs and means"),
     ("curves", "Curves"),
@@ -34,6 +41,7 @@ SECTIONS = (
     ("examples", "Examples"),
     ("how", "How to read"),
 )
+LONG = 30  # letters of a cell from which it breaks into lines
 FINDING_KINDS = ("missing", "failed", "unfinished", "excluded", "foreign", "fallback", "evaluation")
 
 
@@ -62,11 +70,10 @@ def render(report: Report) -> str:
         "script": Markup(script),
         "sections": SECTIONS,
         "findings": grouped(report.findings),
-        "arms_key": "",
-        "figures": {"scatter": (), "contrasts": (), "curves": (), "diagnostics": (), "modes": ()},
+        "figures": {group: [draw(sheet) for sheet in of_group] for group, of_group in sheets(report).items()},
         "plan_pairs": tables.pairs(report.plan, leave_out=("why", "resolve")),
         "contrast_tables": tables.contrast_tables(report),
-        "seed_tables": [tables.seed_table(c, n) for n, c in enumerate(report.contrasts) if c.by_seed or c.missing],
+        "seed_table": tables.seed_table(report),
         "arms_table": tables.arms_table(report),
         "runs_table": tables.runs_table(report),
         "as_trained": tables.as_trained_table(report),
@@ -74,11 +81,28 @@ def render(report: Report) -> str:
         "cost_table": tables.cost_table(report),
         "attempts_table": tables.attempts_table(report),
         "ledger": tables.record_table("ledger", "Amendments", report.ledger),
-        "peeks": tables.record_table("peeks", "Looks", report.peeks),
+        "peeks": tables.record_table("peeks", "Looks at outcomes before they were complete", report.peeks),
         "gates": tables.gates_table(report),
         "hashes": tables.hashes_table(report),
     }
     return environment.get_template("report.html.j2").render(shown | words) + "\n"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure as the page takes it: panels and swatches are SVG of our own making, the rest is text."""
+
+    name: str
+    title: str
+    small_print: str
+    key: list[Entry]
+    panels: list[str]
+    columns: int
+
+
+def draw(sheet: Sheet) -> Drawn:
+    panels = [inline_panel(sheet, panel) for panel in sheet.panels]
+    return Drawn(sheet.name, sheet.title, sheet.small_print, key_of(sheet), panels, min(sheet.columns, len(panels)))
 
 
 def policy(script: str) -> str:
@@ -91,7 +115,8 @@ def policy(script: str) -> str:
 
 
 def cell_class(head: tables.Head, cell: tables.Cell) -> str | None:
-    names = ["num" if head.numeric else "words", *(["muted"] if cell.muted else [])]
+    long = ["long"] if len(cell.text) > LONG else []
+    names = ["num" if head.numeric else "words", *long, *(["muted"] if cell.muted else [])]
     return " ".join(names)
 
 

@@ -251,27 +251,26 @@ def _without(contrast: Contrast, name: str) -> Cell:
     return figure(value, points(value), HIDDEN if contrast.blinded else "nothing is left out")
 
 
-def seed_table(contrast: Contrast, place: int) -> Table:
-    """The seed-paired table of one contrast."""
+def seed_table(report: Report) -> Table:
+    """Every contrast seed by seed: what the treatment and the baseline of one seed did beside each other."""
     columns = [f"{rate}_{what}" for rate in ("hack", "pass") for what in ("treatment", "baseline", "difference")]
-    heads = [Head("seed", numeric=False)]
-    for rate in ("hack", "pass"):
-        heads += [Head(f"{rate}, {name}") for name in (contrast.treatment, contrast.baseline)]
-        heads += [Head(f"{rate}, difference", "points")]
-    rows = []
-    for row in contrast.by_seed:
-        cells = [Cell(str(row["seed"]), row["seed"])]
-        for name in columns:
-            value = row.get(name)
-            cells.append(figure(value, points(value) if name.endswith("difference") else number(value)))
-        rows.append(tuple(cells))
-    return Table(
-        f"seeds-{place}",
-        f"{contrast.purpose}: {contrast.treatment} beside {contrast.baseline}, seed by seed (%)",
-        tuple(heads),
-        tuple(rows),
-        tuple(f"not counted: {what}" for what in contrast.missing),
+    heads = (
+        *words("for", "treatment", "baseline"),
+        Head("seed"),
+        *(Head(name.replace("_", ", "), "points" if name.endswith("difference") else "%") for name in columns),
     )
+    rows = []
+    for contrast in report.contrasts:
+        for row in contrast.by_seed:
+            cells = [text(contrast.purpose), text(contrast.treatment), text(contrast.baseline)]
+            cells.append(Cell(str(row["seed"]), row["seed"]))
+            for name in columns:
+                value = row.get(name)
+                cells.append(figure(value, points(value) if name.endswith("difference") else number(value)))
+            rows.append(tuple(cells))
+    missing = dict.fromkeys(what for contrast in report.contrasts for what in contrast.missing)
+    notes = tuple(f"Not counted: {what}" for what in missing)
+    return Table("seeds", "Contrasts seed by seed, %", heads, tuple(rows), notes)
 
 
 def health_table(report: Report) -> Table:
@@ -408,8 +407,12 @@ def record_table(name: str, caption: str, records: Sequence[dict[str, Any]]) -> 
 def pairs(record: dict[str, Any] | None, leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Of a record, for a definition list; sorted, so that no page depends on how a dict was filled."""
     out = set(leave_out)
-    return [
-        (key, moment(value) if key in ("created", "time") else anything(value))
-        for key, value in sorted((record or {}).items())
-        if key not in out
-    ]
+    found: list[tuple[str, str]] = []
+    for key, value in sorted((record or {}).items()):
+        if key in out:
+            continue
+        if isinstance(value, dict):
+            found += [(f"{key}: {inner}", said) for inner, said in pairs(value)]
+        else:
+            found.append((key, moment(value) if key in ("created", "time") else anything(value)))
+    return found

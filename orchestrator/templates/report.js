@@ -27,3 +27,126 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+
+// Pointing at a figure says run and value: with a mouse, a finger, or the arrow keys once the figure has the focus.
+const tip = document.getElementById("tip");
+const NEAR = 22;  // CSS pixels: a finger is no needle
+
+function hide() { tip.hidden = true; for (const g of document.querySelectorAll(".tip.shown")) g.classList.remove("shown"); }
+
+function show(words, x, y) {
+  tip.textContent = words;
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  tip.style.left = Math.max(4, Math.min(x + 14, document.documentElement.clientWidth - box.width - 4)) + "px";
+  tip.style.top = (y - box.height - 12 > 4 ? y - box.height - 12 : y + 18) + "px";
+}
+
+function centre(group) {
+  const box = group.getBoundingClientRect();
+  return [box.left + box.width / 2, box.top + box.height / 2];
+}
+
+function printed(value) {
+  const size = Math.abs(value);
+  return size === 0 ? "0" : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toPrecision(3);
+}
+
+// The value of a line where it is pointed at: its corners are its data, between them it is straight.
+function valueOf(group, svg, clientX) {
+  const [x0, x1, y0, y1, left, right, bottom, top, kind] = svg.dataset.scale.split(" ").map((v, n) => n < 8 ? Number(v) : v);
+  if (!group.corners) {
+    const numbers = group.querySelector("path[id]").getAttribute("d").match(/-?[\d.]+/g).map(Number);
+    group.corners = [];
+    for (let n = 0; n + 1 < numbers.length; n += 2) group.corners.push([numbers[n], numbers[n + 1]]);
+  }
+  const x = new DOMPoint(clientX, 0).matrixTransform(svg.getScreenCTM().inverse()).x;
+  const near = group.corners.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
+  const step = Math.round(left + (near[0] - x0) / (x1 - x0) * (right - left));
+  const share = (near[1] - y0) / (y1 - y0);
+  const value = kind === "log" ? bottom * Math.pow(top / bottom, share) : bottom + share * (top - bottom);
+  return `${group.dataset.name} ${printed(value)}${group.dataset.unit} at step ${step}`;
+}
+
+function pointed(svg, event) {
+  const [x, y] = [event.clientX, event.clientY];
+  const direct = event.target.closest && event.target.closest(".tip");
+  if (direct && direct.dataset.name) return [[direct], valueOf(direct, svg, x)];
+  const distances = svg.spots.map((group) => {
+    const box = group.getBoundingClientRect();
+    const inside = x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
+    const [cx, cy] = centre(group);
+    return inside && box.width > 2 * NEAR ? 0 : Math.hypot(cx - x, cy - y);
+  });
+  const least = Math.min(...distances);
+  if (!(least <= NEAR)) return [[], ""];
+  // What lies on top of each other is said together.
+  const found = svg.spots.filter((_, n) => distances[n] <= least + 3);
+  const words = found.slice(0, 6).map((group) => group.words);
+  if (found.length > 6) words.push(`and ${found.length - 6} more here`);
+  return [found, words.join("\n")];
+}
+
+for (const svg of document.querySelectorAll(".panel svg")) {
+  const groups = [...svg.querySelectorAll(".tip")];
+  for (const group of groups) {
+    const title = group.querySelector("title");
+    group.words = title.textContent;
+    group.setAttribute("role", "img");
+    group.setAttribute("aria-label", group.words);
+    title.remove();  // else the browser's own tip stands over ours
+  }
+  svg.spots = groups.filter((group) => !group.dataset.name);
+  if (!groups.length) continue;
+  svg.setAttribute("tabindex", "0");
+  let place = -1;
+  const over = (event) => {
+    hide();
+    const [found, words] = pointed(svg, event);
+    if (!words) return;
+    for (const group of found) group.classList.add("shown");
+    show(words, event.clientX, event.clientY);
+  };
+  svg.addEventListener("pointermove", over);
+  svg.addEventListener("pointerdown", over);
+  svg.addEventListener("pointerleave", hide);
+  svg.addEventListener("blur", hide);
+  svg.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (event.key === "Escape") hide();
+    if (!by) return;
+    event.preventDefault();
+    place = (place + by + groups.length + (place < 0 && by < 0 ? 1 : 0)) % groups.length;
+    hide();
+    groups[place].classList.add("shown");
+    show(groups[place].words, ...centre(groups[place]));
+  });
+}
+document.addEventListener("scroll", hide, { passive: true });
+
+// An arm of the key brings its runs out in every figure: while it is pointed at, or until it is pressed again.
+const pinned = new Set();
+function bringOut(arm) {
+  const chosen = new Set(pinned);
+  if (arm !== null) chosen.add(arm);
+  for (const group of document.querySelectorAll("[data-arm]")) {
+    group.classList.toggle("faint", chosen.size > 0 && !chosen.has(group.dataset.arm));
+  }
+}
+for (const entry of document.querySelectorAll(".key li[data-key]")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...entry.childNodes);
+  button.setAttribute("aria-pressed", "false");
+  entry.append(button);
+  const arm = entry.dataset.key;
+  for (const kind of ["pointerenter", "focus"]) button.addEventListener(kind, () => bringOut(arm));
+  for (const kind of ["pointerleave", "blur"]) button.addEventListener(kind, () => bringOut(null));
+  button.addEventListener("click", () => {
+    if (!pinned.delete(arm)) pinned.add(arm);
+    for (const other of document.querySelectorAll(`.key li[data-key="${arm}"] button`)) {
+      other.setAttribute("aria-pressed", String(pinned.has(arm)));
+    }
+    bringOut(null);
+  });
+}
