@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator import registry_version
-from orchestrator.completion import complete_gate, complete_matrix, complete_plan, complete_run
+from orchestrator.completion import complete_gate, complete_matrix, complete_plan, complete_run, complete_tracker
 from orchestrator.home import Home
 from orchestrator.refusal import FAILED, Refused
 
@@ -109,17 +109,21 @@ def submit(
     ctx: typer.Context,
     backend: Annotated[str | None, typer.Option(metavar="local|pueue")] = None,
     slots: Annotated[int | None, typer.Option(help="fewer at a time than planned")] = None,
+    track: Annotated[str | None, typer.Option(metavar="NAME[,NAME]", help="mirror it: see `grpoq track`")] = None,
     plan: PlanOption = None,
     home: HomeOption = None,
 ) -> None:
     """Queue all that may run; a second call adds nothing."""
     from orchestrator import wishes
     from orchestrator.plan_dir import choose_plan
+    from orchestrator.trackers import named, start_followers
 
     here = _home(ctx, home)
-    chosen = choose_plan(here, plan)
+    chosen, mirrors = choose_plan(here, plan), named(track)
     name, count = wishes.submit(here, chosen, backend, slots)
     print(f"submitted {chosen.plan_id} to {name}: {len(chosen.run_ids)} runs, {count} at a time")
+    for line in start_followers(here, chosen, mirrors):
+        print(line)
     print("next: grpoq status --watch")
 
 
@@ -408,6 +412,29 @@ def rollouts(
     steps = reading.parse_steps(step)
     wanted = reading.Wanted(label or ("hack" if first else None), mode, steps, problem, teacher, first, limit)
     show(find_run(here, run, plan)[1], wanted, full, as_json, plan, _width())
+
+
+@app.command()
+def track(
+    ctx: typer.Context,
+    tracker: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="tensorboard, wandb or trackio", autocompletion=complete_tracker),
+    ],
+    follow: Annotated[bool, typer.Option("--follow", help="go on until all runs have ended")] = False,
+    health: Annotated[bool, typer.Option("--health", help="leave out what tells an arm's outcome")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--dir", metavar="DIR", help="instead of GRPOQ_HOME/track/NAME")
+    ] = None,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Mirror metrics and evaluations into an experiment tracker: each run one curve, whatever was killed."""
+    from orchestrator.plan_dir import choose_plan
+    from orchestrator.trackers.follow import track as mirror
+
+    here = _home(ctx, home)
+    mirror(here, choose_plan(here, plan), tracker, folder, follow, health)
 
 
 @app.command()

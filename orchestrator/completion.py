@@ -30,6 +30,12 @@ def complete_matrix(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in built_in_names() if name.startswith(incomplete)]
 
 
+def complete_tracker(ctx: typer.Context, incomplete: str) -> list[str]:
+    from orchestrator.trackers import TRACKERS
+
+    return [name for name in TRACKERS if name.startswith(incomplete)]
+
+
 def _plan(ctx: typer.Context) -> Iterator[PlanDir]:
     try:
         yield choose_plan(_home(ctx), ctx.params.get("plan"))

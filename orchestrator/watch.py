@@ -7,23 +7,19 @@ up its lock under apply.lock, so that a `submit` at that moment sees either a wa
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from core import durable
+from orchestrator import background
 from orchestrator.home import Home
 from orchestrator.refusal import FAILED, Refused
 
 INTERVAL_S = 0.5
-START_S = 10.0  # for a detached watch to take its lock
 
 
 def is_running(home: Home) -> bool:
@@ -32,35 +28,13 @@ def is_running(home: Home) -> bool:
 
 def start_detached(home: Home) -> None:
     """Start a watch that outlives this terminal, unless one runs. Returns once it holds the lock."""
-    if is_running(home):
-        return
-    log = os.open(home.watch_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(home.path), "watch", "--detached"],
-            cwd=home.path,
-            env=os.environ | {"PYTHONPATH": _code_path(), "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    finally:
-        os.close(log)
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if is_running(home):
-            return
-        if process.poll() is not None:
-            if process.returncode == 0:  # it found another one, or nothing left to do
-                return
-            raise Refused(f"the watch could not start (exit {process.returncode}); see {home.watch_log}", FAILED)
-        time.sleep(0.02)
+    background.start_detached(home, ["watch", "--detached"], home.watch_log, lambda: is_running(home), "the watch")
 
 
 def watch(home: Home, detached: bool) -> None:
     """Reconcile for ever; a detached watch until all submitted runs have ended."""
-    lock = _take_lock(home)
+    home.path.mkdir(parents=True, exist_ok=True)
+    lock = background.take_lock(home.watch_lock)
     if lock is None:
         if detached:
             return
@@ -87,22 +61,6 @@ def watch(home: Home, detached: bool) -> None:
 def say(line: str) -> None:
     with contextlib.suppress(OSError):  # the terminal is gone
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {line}", flush=True)
-
-
-def _take_lock(home: Home) -> int | None:
-    """An open descriptor that is the lock, or None. Tries for a second: asking `is_running` takes it for a moment."""
-    home.path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home.watch_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    deadline = time.monotonic() + 1.0
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return descriptor
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                os.close(descriptor)
-                return None
-            time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -135,8 +93,3 @@ def _alarm_clock() -> Iterator[tuple[Callable[[float, Sequence[int]], None], Cal
             signal.signal(which, handler)
         reader.close()
         writer.close()
-
-
-def _code_path() -> str:
-    here = str(Path(__file__).parents[1])
-    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
