@@ -290,11 +290,15 @@ def _bootstrap_bounds(values: Array, seed: int) -> Bounds | None:
     import numpy as np
     from scipy import stats
 
+    def mean(resampled: Array, axis: int) -> Array:
+        # BCa counts means equal to the observed one; unrounded, the last bit would decide which of them are.
+        return np.round(resampled.mean(axis=axis), 12)
+
     if not _has_spread(values):
         return None
     rng = np.random.default_rng(seed)
     # A thousand resamples at a time stay in the processor's cache: eight times as fast as all at once.
-    found = stats.bootstrap((values,), np.mean, n_resamples=RESAMPLES, batch=1000, confidence_level=LEVEL, rng=rng)
+    found = stats.bootstrap((values,), mean, n_resamples=RESAMPLES, batch=1000, confidence_level=LEVEL, rng=rng)
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 

@@ -503,10 +503,13 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
 def _show_plan(
     plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
 ) -> None:
+    from orchestrator import registered_power
     from orchestrator.cost import price_lines
 
+    powers = registered_power.powers(content, specs)
     if as_json:
-        print(json.dumps({"plan_id": plan_id, **content, "price": costs}))
+        of_names = {name: power.to_json() for name, power in powers.items()}
+        print(json.dumps({"plan_id": plan_id, **content, "price": costs, "power": of_names}))
         return
     config = next(spec.config for spec in specs if spec.kind == "train")
     print(f"plan {plan_id}  hash {content['hash'][:12]}  snapshot {content['snapshot']}")
@@ -519,7 +522,7 @@ def _show_plan(
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
-    print("\n".join(price_lines(costs, probe_of)))
+    print("\n".join([*registered_power.lines(powers), *price_lines(costs, probe_of)]))
     print("next: grpoq submit")
 
 

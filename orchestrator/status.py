@@ -178,7 +178,8 @@ def _outcome(survey: Survey, planned: dict[str, Any], hidden: Container[str]) ->
     """Of a training run's newest evaluation in training; null while its contrast is not complete."""
     if planned["kind"] != "train":
         return {}
-    run, found = survey.plan.home.run(planned["run_id"]), {}
+    run = survey.plan.home.run(planned["run_id"])
+    found: dict[str, Any] = {}
     if planned["label"] not in hidden:
         found = durable.read_json(run.result_path) or next(reversed(run.evals()), {})
     return {name: found.get(name) for name in ("hack_rate", "pass_rate")}
