@@ -31,7 +31,7 @@ from orchestrator.status import plan_status
 MATRIX = "nano15"
 KILLS = 2
 LINE_EVERY_S = 30.0
-FIRST_KILL_S, LAST_KILL_S = 60.0, 420.0
+POLL_S = 0.5
 
 
 def main() -> int:
@@ -79,25 +79,29 @@ def _evaluations(plan: PlanDir) -> int:
 
 
 def _follow(home: Home, plan: PlanDir, draw: random.Random, began: float) -> int:
-    """Until nothing can go on; returns how many workers were killed."""
-    due = sorted(draw.uniform(FIRST_KILL_S, LAST_KILL_S) for _ in range(KILLS))
+    """Until nothing moves any more; returns how many workers were killed. When: by runs that are done, so that a slow
+    box and a quick one see the same, and within a run at a random step."""
+    training = sum(row["kind"] == "train" for row in plan.content["runs"])
+    due = sorted(draw.sample(range(1, training - 1), KILLS))
     killed, next_line = 0, 0.0
     while True:
         rows = plan_status(home, plan, all_kinds=True)["runs"]
         elapsed = time.monotonic() - began
-        if killed < KILLS and elapsed >= due[killed]:
+        done = sum(row["kind"] == "train" and row["state"] == "done" for row in rows)
+        if killed < KILLS and done >= due[killed]:
             killed += _kill_one(home, rows, draw, elapsed)
-        if all(row["state"] in TERMINAL for row in rows):
+        if all(row["state"] in (*TERMINAL, "blocked") for row in rows):  # blocked by a gate that has failed
             return killed
         if elapsed >= next_line:
             next_line = elapsed + LINE_EVERY_S
             print(f"[{clock(elapsed)}] {_words(rows)}", flush=True)
-        time.sleep(0.5)
+        time.sleep(POLL_S)
 
 
 def _kill_one(home: Home, rows: list[dict[str, Any]], draw: random.Random, elapsed: float) -> int:
-    """A training run that is under way; 0 where there is none at the moment."""
-    running = [row for row in rows if row["kind"] == "train" and row["state"] == "running" and row["step"]]
+    """A training run at or after a random step; 0 where there is none at the moment."""
+    running = [row for row in rows if row["kind"] == "train" and row["state"] == "running"]
+    running = [row for row in running if draw.random() < row["step"] / row["steps"] * POLL_S]
     if not running:
         return 0
     row = draw.choice(running)
