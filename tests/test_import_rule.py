@@ -32,6 +32,8 @@ LIGHT = (
     "pairs",
     "teacher_pool",
     "evaluations",
+    "stats",
+    "power",
 )
 HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
 
