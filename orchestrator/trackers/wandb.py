@@ -23,7 +23,7 @@ from orchestrator.refusal import Refused
 from orchestrator.trackers import Card, TrackerError
 
 MODES = {"offline": "offline", "dryrun": "offline", "online": "online", "run": "online"}  # the second: old names
-REMOVAL_S = 5.0  # for the library's process of a killed mirror to let go
+REMOVAL_S = 5.0  # for the process that a killed mirror left behind to let go of it
 
 
 def wanted_mode() -> str:
@@ -37,7 +37,7 @@ def wanted_mode() -> str:
 class WandB:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.mode = wanted_mode()
+        self.mode = os.environ["WANDB_MODE"] = wanted_mode()  # the library takes an empty one for a mistake
         self.rewinds = self.mode == "offline"
         self._runs: dict[str, Any] = {}
         for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", *(("WANDB_CONFIG_DIR",) if self.rewinds else ())):
@@ -73,8 +73,7 @@ class WandB:
         if card.run_id in self._runs:
             self.end(card.run_id)
         if self.rewinds:
-            for path in self._logs(card.run_id):
-                _remove(path)
+            self._clear(card.run_id)
         self.folder.mkdir(parents=True, exist_ok=True)
         mode: Any = self.mode
         run = self._runs[card.run_id] = wandb.init(
@@ -101,6 +100,15 @@ class WandB:
         )
         return 0 if self.rewinds else run.step
 
+    def _clear(self, run_id: str) -> None:
+        """wandb names a log's directory by the second: a new one in the same second would be the old one's again, into
+        which the process that a killed mirror left behind may still write."""
+        old = self._logs(run_id)
+        for path in old:
+            _remove(path)
+        while any(path.name.startswith(time.strftime("offline-run-%Y%m%d_%H%M%S-")) for path in old):
+            time.sleep(0.05)
+
     def log(self, run_id: str, step: int, values: Mapping[str, float]) -> None:
         self._runs[run_id].log(dict(values), step=step, commit=True)  # else the last step waits for a next one
 
@@ -108,11 +116,13 @@ class WandB:
         """wandb writes its log in blocks, and has no call for less."""
 
     def end(self, run_id: str, failed: bool = False) -> None:
-        self._runs.pop(run_id).finish(exit_code=int(failed))
-        for path in self._logs(run_id):
-            for log in path.glob("*.wandb"):
+        run = self._runs.pop(run_id)
+        run.finish(exit_code=int(failed))
+        if self.rewinds:
+            own = Path(run.dir).parent
+            for log in own.glob("*.wandb"):
                 durable.fsync_file(log)
-            durable.fsync_dir(path)
+            durable.fsync_dir(own)
 
     def view(self, plan_id: str) -> str:
         if not self.rewinds:
@@ -121,7 +131,6 @@ class WandB:
 
 
 def _remove(path: Path) -> None:
-    """The process that a killed mirror's library leaves for a moment may still write into it."""
     deadline = time.monotonic() + REMOVAL_S
     while path.exists():
         shutil.rmtree(path, ignore_errors=True)
