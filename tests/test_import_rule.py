@@ -34,6 +34,8 @@ LIGHT = (
     "evaluations",
     "stats",
     "power",
+    "hypotheses",
+    "tripwires",
 )
 HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
 
