@@ -367,6 +367,28 @@ def service_uninstall(ctx: typer.Context, home: HomeOption = None) -> None:
     print("\n".join(Service(_home(ctx, home)).uninstall()))
 
 
+@app.command("eval")
+def evaluate(
+    ctx: typer.Context,
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN ...]", autocompletion=complete_run)] = None,
+    samples: Annotated[int | None, typer.Option(metavar="N", help="completions per problem and prompt form")] = None,
+    problems: Annotated[int | None, typer.Option(metavar="N", help="held-out problems")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="any config field")] = None,
+    backend: Annotated[str | None, typer.Option(metavar="local|pueue")] = None,
+    as_json: JsonOption = False,
+    plan: PlanOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Evaluate finished training runs (default: all, and the base model) that lack it; a second call adds nothing."""
+    from orchestrator import evaluation_plan
+
+    settings = evaluation_plan.settings(samples, problems, overrides or [])
+    answer = evaluation_plan.evaluate(_home(ctx, home), plan, runs or [], settings, backend)
+    print(json.dumps(answer) if as_json else "\n".join(evaluation_plan.lines(answer)))
+    for note in answer["notes"]:
+        _tell(note)
+
+
 @app.command()
 def report(
     ctx: typer.Context,

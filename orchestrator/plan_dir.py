@@ -97,6 +97,17 @@ def all_plans(home: Home, without: Container[str] = ()) -> list[PlanDir]:
     return [plan for _, plan in sorted(found, key=lambda pair: (pair[0], pair[1].plan_id), reverse=True)]
 
 
+def evaluated_plan(plan: PlanDir) -> PlanDir:
+    """The plan whose runs this one evaluates; one that trains is its own. Raises Refused where it is gone."""
+    wanted = plan.content.get("evaluates")
+    if not wanted:
+        return plan
+    for other in all_plans(plan.home):
+        if other.content["hash"] == wanted:
+            return other
+    raise Refused(f"{plan.plan_id} evaluates a plan with hash {wanted[:12]}, which is not in {plan.home.path}")
+
+
 def unreadable_plans(home: Home) -> list[str]:
     """Plans that somebody made or submitted and that cannot be read: nothing of theirs is looked after."""
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Container, Sequence
 from typing import Any
@@ -14,8 +15,9 @@ from orchestrator.decide import TERMINAL, Decision
 from orchestrator.facts import Facts, exit_code
 from orchestrator.home import Home
 from orchestrator.lifetimes import lifetime, lifetimes, total_seconds
-from orchestrator.plan_dir import PlanDir, choose_plan
+from orchestrator.plan_dir import PlanDir, choose_plan, evaluated_plan
 from orchestrator.progress import newest_checkpoint
+from orchestrator.refusal import Refused
 from orchestrator.survey import Survey, gate_rows
 from orchestrator.watch import is_running
 
@@ -25,6 +27,7 @@ SCHEMA = 1
 def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False, show_hidden: bool = False) -> dict[str, Any]:
     """`show_hidden`: a look at outcomes of contrasts that are not complete, which whoever asks has recorded."""
     survey = Survey(plan)
+    all_kinds = all_kinds or all(row["kind"] != "train" for row in plan.content["runs"])  # a plan of evaluations
     wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
     hidden = set() if show_hidden else hidden_labels(survey)
     rows = [_row(survey, row) | _outcome(survey, row, hidden) for row in wanted]
@@ -78,7 +81,10 @@ def run_status(home: Home, plan: PlanDir, run: RunDir, show_hidden: bool = False
 
 
 def _for_plan(plan: PlanDir, command: str) -> str:
-    """Commands mean the newest plan; `resume` is for the whole home."""
+    """Commands mean the newest plan; `resume` is for the whole home. A report is of what was trained."""
+    if command == "grpoq report" and plan.content.get("evaluates"):
+        with contextlib.suppress(Refused):
+            return f"{command} --plan {evaluated_plan(plan).plan_id}"
     newest = choose_plan(plan.home, None).plan_id == plan.plan_id
     return command if newest or command == "grpoq resume" else f"{command} --plan {plan.plan_id}"
 
