@@ -399,11 +399,11 @@ def report(
     home: HomeOption = None,
 ) -> None:
     """The registered verdicts, and what they rest on: a page, figures, tables, and the answer here."""
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.plan_dir import choose_plan, evaluated_plan
     from orchestrator.report import write_report
 
     here = _home(ctx, home)
-    write_report(here, choose_plan(here, plan), out, as_json, _width(), peek)
+    write_report(here, evaluated_plan(choose_plan(here, plan)), out, as_json, _width(), peek)
 
 
 @app.command()

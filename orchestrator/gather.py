@@ -17,6 +17,7 @@ from core.run_dir import RunDir
 from orchestrator.blinding import peeks
 from orchestrator.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.cost import cost
+from orchestrator.evaluation_plan import plans_that_evaluate
 from orchestrator.findings import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
 from orchestrator.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
 from orchestrator.plan_dir import PlanDir
@@ -218,12 +219,11 @@ def _protocol(outcomes: Outcomes, verdict: Judged) -> dict[str, Any]:
 def _base(outcomes: Outcomes) -> dict[str, Any] | None:
     """The base model by the same protocol; else what the runs measured before their first step."""
     home = outcomes.plan.home
-    for row in outcomes.plan.content["runs"]:
-        if row["kind"] != "eval" or row.get("after"):
-            continue
-        for found in evaluations(home.run(row["run_id"])):
-            if found.protocol == outcomes.evaluations.protocol:
-                return {"source": f"{row['run_id']}/eval/{found.hash}.json", **_shown(found.metrics)}
+    plans = (outcomes.plan, *plans_that_evaluate(home, outcomes.plan))
+    for run_id in (row["run_id"] for plan in plans for row in plan.content["runs"] if row["kind"] == "eval"):
+        for found in evaluations(home.run(run_id)):
+            if found.protocol == outcomes.evaluations.protocol and not found.run_id:
+                return {"source": f"{run_id}/eval/{found.hash}.json", **_shown(found.metrics)}
     for outcome in outcomes.runs:
         result = durable.read_json(home.run(outcome.row.run_id).result_path) or {}
         if outcome.finished and result.get("base"):
