@@ -22,6 +22,7 @@ PROTOCOL = (
     *("max_new", "temperature", "top_p", "eval_samples", "dtype"),
 )
 WORKED_WITH = ("code", "versions", "machine")  # what may differ within a protocol, and is said where it does
+NO_EVALUATION = "no evaluation of its weights"
 FIGURES = ("metrics", "problems", "problems_as_trained")
 
 Rates = dict[tuple[str, str], float]  # by (problem_id, mode)
@@ -126,7 +127,7 @@ def _notes(
             continue
         others = sorted({e.protocol: e for e in found[run.run_id]}.items())
         if best is None or not others:
-            notes.append(f"{run.run_id}: no evaluation of its weights")
+            notes.append(f"{run.run_id}: {NO_EVALUATION}")
             continue
         notes += [
             f"{run.run_id}: evaluated by protocol {protocol} ({_difference(e, best)}), "
