@@ -309,7 +309,11 @@ def evaluate(
         planning.require_room(home, found.draft)
         locked, is_new = planning.write_plan(home, found.draft)
         plans.append(locked)
-    submitted = [(p, *wishes.submit(home, p, backend, None)) for p in plans]
+    before = found.plan.wish() or {"backend": None, "slots": None}  # as the training runs were submitted
+    submitted = []
+    for p in plans:
+        engine = backend or (None if p.wish() else before["backend"])
+        submitted.append((p, *wishes.submit(home, p, engine, before["slots"])))
     return {
         "schema": SCHEMA,
         "evaluates": {"plan_id": found.plan.plan_id, "hash": found.plan.content["hash"]},

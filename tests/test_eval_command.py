@@ -72,6 +72,7 @@ def test_eval_plans_and_submits_once(fake: FakeHome) -> None:  # noqa: F811
     answer = json.loads(fake.grpoq("eval", "--samples", "3", "--json", **endless).stdout)
     assert answer["evaluates"] == {"plan_id": of.plan_id, "hash": of.content["hash"]} and answer["is_new"]
     (made,) = answer["plans"]
+    assert (made["backend"], made["slots"]) == ("local", of.slots)  # as the training runs were submitted
     assert made["plan_id"].startswith("smoke-eval-")
     assert [row["of"] for row in made["runs"]] == ["", *of.run_ids]
     plan = choose_plan(fake.home, None)
