@@ -108,7 +108,7 @@ def row_aspect(labels: Sequence[str]) -> float:
     return 0.22 + 0.042 * lines
 
 
-ROW_LETTERS = 20
+ROW_LETTERS = 22
 
 
 def name_rows(axes: Axes, labels: Sequence[str], arms: Sequence[str]) -> None:
@@ -161,8 +161,8 @@ class _Strip:
     def __call__(self, axes: Axes, pen: Pen) -> None:
         name_rows(axes, self.arms, [run.arm for run in self.runs])
         last = max(run.steps for run in self.runs)
-        never = 1.1 * last
-        axes.axvline(1.04 * last, color=QUIET, linewidth=0.7, linestyle=(0, (1, 1.5)))
+        never = 1.16 * last
+        axes.axvline(1.07 * last, color=QUIET, linewidth=0.7, linestyle=(0, (1, 1.5)))
         for row, arm in enumerate(self.arms):
             of = [run for run in self.runs if run.arm == arm]
             nevers = 0
@@ -184,7 +184,7 @@ class _Strip:
                 marked = "" if run.standing == "counted" else f" ({run.standing})"
                 said = f"at step {run.step}" if run.step is not None else f"never in {run.steps} steps"
                 pen.tip(mark, f"{run.run}{marked}: {said}", style.place)
-        axes.set_xlim(0, 1.18 * last)
+        axes.set_xlim(0, 1.26 * last)
         ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= last]
         axes.set_xticks([*ticks, never], [*(f"{tick:g}" for tick in ticks), "never"])
         axes.set_xlabel(f"optimizer step ({run_count([run.run for run in self.runs])})")

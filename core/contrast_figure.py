@@ -73,7 +73,7 @@ def contrasts_sheet(effects: Sequence[Effect], plan_hash: str) -> Sheet | None:
 def _label(effect: Effect, baseline: bool) -> str:
     """The baseline too where contrasts have different ones."""
     against = f" - {effect.baseline}" if baseline else ""
-    words = wrapped(f"{effect.purpose}: {effect.treatment}{against}", ROW_LETTERS + 2)
+    words = wrapped(f"{effect.purpose}: {effect.treatment}{against}", ROW_LETTERS)
     return f"{words}\n(n = {len(effect.seeds)} seed{'' if len(effect.seeds) == 1 else 's'})"
 
 

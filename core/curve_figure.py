@@ -210,8 +210,8 @@ class _of_one:
                         *zip(*points, strict=True),
                         color=column.colour,
                         linestyle=(0, column.dash or None),
-                        linewidth=0.8,
-                        alpha=0.85,
+                        linewidth=1.0,
+                        alpha=0.9,
                         clip_on=False,
                     )
                     pen.line(line, _said(track, column.name), " %", points, self.place)

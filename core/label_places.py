@@ -1,7 +1,7 @@
 """Where a label may stand so that it hides no point and no other label.
 
-Candidates lie on rings around the anchor; the nearest one that is free wins, else the one that hides least. All lengths
-are in points of the figure.
+Candidates lie on rings around the anchor; the nearest one that is free wins, else the one that hides least and whose
+leader, the line back to the anchor, crosses least. All lengths are in points of the figure.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+CROSSING = 3.0  # what a leader costs for each thing it crosses, in square points of a label hidden
 RINGS = (7.0, 12.0, 20.0, 32.0, 46.0, 62.0, 80.0, 100.0, 125.0, 150.0)
 ANGLES = (0, 45, 315, 90, 270, 22, 338, 135, 225, 180, 67, 293, 158, 202, 112, 248)  # degrees; right of the point first
 
@@ -41,16 +42,29 @@ def around(x: float, y: float, radius: float) -> Box:
 def place(anchor: tuple[float, float], size: tuple[float, float], taken: Iterable[Box], frame: Box) -> Box | None:
     """The label's box inside `frame`; None where every candidate hides more than a third of the label."""
     obstacles = list(taken)
+    around_anchor = around(*anchor, 8.0)
+    crossed = [other for other in obstacles if not around_anchor.overlap(other)]
+    most = size[0] * size[1] / 3
     best: tuple[float, Box] | None = None
     for candidate in _candidates(anchor, size):
         if not frame.holds(candidate):
             continue
-        hidden = sum(candidate.grown(1.0).overlap(other) for other in obstacles)
-        if hidden == 0:
+        wide = candidate.grown(1.0)
+        cost = sum(wide.overlap(other) for other in obstacles)
+        if cost >= most:
+            continue
+        leader = segment(anchor, nearest(candidate, anchor), 0.5)[1:]
+        cost += CROSSING * sum(any(part.overlap(other) for part in leader) for other in crossed)
+        if cost == 0:
             return candidate
-        if best is None or hidden < best[0]:
-            best = (hidden, candidate)
-    return best[1] if best is not None and best[0] < size[0] * size[1] / 3 else None
+        if best is None or cost < best[0]:
+            best = (cost, candidate)
+    return best[1] if best is not None else None
+
+
+def nearest(box: Box, to: tuple[float, float]) -> tuple[float, float]:
+    """The point of the box that a line from `to` reaches first."""
+    return min(max(to[0], box.x0), box.x1), min(max(to[1], box.y0), box.y1)
 
 
 def _candidates(anchor: tuple[float, float], size: tuple[float, float]) -> Iterable[Box]:

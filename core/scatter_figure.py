@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.arm_style import ArmStyle, arm_styles, shortened
 from core.figures import GRID, INK, PAPER, QUIET, Extra, Panel, Pen, Sheet
-from core.label_places import Box, around, densest, place, segment
+from core.label_places import Box, around, densest, nearest, place, segment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -345,7 +345,7 @@ class _Scatter:
             if box is None:
                 continue  # the key names it
             taken.append(box)
-            near_x, near_y = min(max(anchor[0], box.x0), box.x1), min(max(anchor[1], box.y0), box.y1)
+            near_x, near_y = nearest(box, anchor)
             far = (near_x - anchor[0]) ** 2 + (near_y - anchor[1]) ** 2 > 14**2
             if far:
                 taken += segment(anchor, (near_x, near_y), 0.5)

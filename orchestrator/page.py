@@ -41,7 +41,7 @@ SECTIONS = (
     ("examples", "Examples"),
     ("how", "How to read"),
 )
-LONG = 30  # letters of a cell from which it breaks into lines
+WIDE, LONG = 14, 30  # letters of a cell from which it breaks into lines: on a narrow screen, on any
 FINDING_KINDS = ("missing", "failed", "unfinished", "excluded", "foreign", "fallback", "evaluation")
 
 
@@ -115,7 +115,7 @@ def policy(script: str) -> str:
 
 
 def cell_class(head: tables.Head, cell: tables.Cell) -> str | None:
-    long = ["long"] if len(cell.text) > LONG else []
+    long = ["wide", "long"] if len(cell.text) > LONG else ["wide"] if len(cell.text) > WIDE else []
     names = ["num" if head.numeric else "words", *long, *(["muted"] if cell.muted else [])]
     return " ".join(names)
 

@@ -5,7 +5,7 @@ A cell without a figure says why in `note`: not measured, blank at n = 1, or hid
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,6 @@ def runs_table(report: Report) -> Table:
         Head("problems"),
         Head("takeoff", "first step with > 50 % tests that prove nothing"),
         Head("steps"),
-        Head("source", numeric=False),
     )
     rows = []
     for row in report.runs:
@@ -101,7 +100,6 @@ def runs_table(report: Report) -> Table:
                 count(row.n_problems),
                 takeoff(row),
                 Cell(f"{row.steps}/{row.steps_planned}", row.steps),
-                text(row.source),
             )
         )
     notes = [
@@ -137,13 +135,16 @@ def arms_table(report: Report) -> Table:
         Head("n", "runs counted / planned"),
         *(head for name in rates[:2] for head in (Head(RATE_WORDS[name]), Head("sd", "over seeds, points"))),
         *(Head(RATE_WORDS[name]) for name in rates[2:]),
-        Head("hack, nothing left out", "mean with excluded runs counted too"),
-        Head("pass, nothing left out", "mean with excluded runs counted too"),
-        Head("n, nothing left out"),
+        Head("hack, all in", "mean with excluded runs counted too"),
+        Head("pass, all in", "mean with excluded runs counted too"),
+        Head("n, all in", "runs with excluded ones"),
     )
     hidden = {row.label for row in report.runs if row.blinded}
     rows = [_arm(arm, HIDDEN if arm.label in hidden and arm.n == 0 else "no counted run") for arm in report.arms]
-    notes = ("Means over counted runs, %; sd over seeds, in points, blank where there is one.",)
+    notes = (
+        "Means over counted runs, %; sd over seeds, in points, blank where there is one. "
+        "All in: nothing that finished is left out.",
+    )
     return Table("arms", "Means by arm", heads, tuple(rows), notes)
 
 
@@ -172,10 +173,10 @@ def _arm(arm: ArmRow, blank: str) -> tuple[Cell, ...]:
     )
 
 
-def contrast_tables(report: Report) -> tuple[Table, Table]:
-    """Of the hack rate and of the pass rate."""
-    shared = (
-        *words("for", "treatment", "baseline"),
+def contrast_tables(report: Report) -> tuple[Table, ...]:
+    """Over problems: of the hack rate and of the pass rate. Over seeds: of both."""
+    over_problems = (
+        *words("contrast", "baseline"),
         Head("seeds", "counted in both", numeric=False),
         Head("difference", "treatment minus baseline, points"),
         Head("95 %", "bootstrap over problems"),
@@ -184,54 +185,95 @@ def contrast_tables(report: Report) -> tuple[Table, Table]:
         Head("p"),
         Head("Holm p", "over the plan's registered contrasts"),
         Head("d_z", "mean of problem differences over their standard deviation"),
-        Head("seed sd", "of the differences by seed"),
-        Head("seed sem"),
-        Head("seed t"),
-        Head("seed p"),
     )
-    more = (
+    equivalence = (
         Head("band", "points"),
         Head("p (equivalence)", "two one-sided tests against the band"),
         Head("equivalent", numeric=False),
     )
-    hack = [(*_contrast(c, c.hack), _without(c, "hack")) for c in report.contrasts]
-    passing = [(*_contrast(c, c.passing), *_equivalence(c), _without(c, "pass")) for c in report.contrasts]
     whole = Head("nothing left out", "difference with excluded runs counted too")
-    notes = (
-        "Unit: a problem's mean over the seeds that both arms have and all samples. Points, treatment minus baseline.",
+    over_seeds = (
+        *words("contrast", "baseline"),
+        Head("n", "seeds that both arms have"),
+        *(
+            Head(f"{rate} {what}", note)
+            for rate in ("hack", "pass")
+            for what, note in (
+                ("sd", "of the differences by seed, points"),
+                ("sem", "points"),
+                ("t", "paired over seeds"),
+                ("p", "paired over seeds"),
+            )
+        ),
+    )
+    hack = [(*_over_problems(c, c.hack), _without(c, "hack")) for c in report.contrasts]
+    passing = [(*_over_problems(c, c.passing), *_equivalence(c), _without(c, "pass")) for c in report.contrasts]
+    unit = (
+        "Unit: a problem's mean over the seeds that both arms have and all samples. Points, treatment minus baseline."
     )
     return (
-        Table("contrasts-hack", "Contrasts: hack rate", (*shared, whole), tuple(hack), notes),
-        Table("contrasts-pass", "Contrasts: pass rate", (*shared, *more, whole), tuple(passing), notes),
+        Table("contrasts-hack", "Contrasts over problems: hack rate", (*over_problems, whole), tuple(hack), (unit,)),
+        Table(
+            "contrasts-pass",
+            "Contrasts over problems: pass rate",
+            (*over_problems, *equivalence, whole),
+            tuple(passing),
+            (unit,),
+        ),
+        Table(
+            "contrasts-seeds",
+            "Contrasts over seeds, points",
+            over_seeds,
+            tuple(_over_seeds(c) for c in report.contrasts),
+            ("Blank where there is one seed: nothing is known of how another would come out.",),
+        ),
     )
 
 
-def _contrast(contrast: Contrast, c: Comparison | None) -> tuple[Cell, ...]:
-    n = len(contrast.seeds)
-    blank = HIDDEN if contrast.blinded else "no seed that both arms have" if n == 0 else "not defined"
-    by_seed = ONE if n == 1 and not contrast.blinded else blank
+def _blank(contrast: Contrast) -> str:
+    return HIDDEN if contrast.blinded else "no seed that both arms have" if not contrast.seeds else "not defined"
 
-    def of(name: str) -> float | None:
-        return None if c is None else getattr(c, name)
 
-    bounds = None if c is None else c.bounds
+def _over_problems(contrast: Contrast, c: Comparison | None) -> tuple[Cell, ...]:
+    blank = _blank(contrast)
+    bounds = c.bounds if c else None
+
+    def of(name: str, printed: Callable[[float | None], str]) -> Cell:
+        value = getattr(c, name) if c else None
+        return figure(value, printed(value), blank)
+
     return (
-        text(contrast.purpose),
-        text(contrast.treatment),
+        text(f"{contrast.purpose}: {contrast.treatment}"),
         text(contrast.baseline),
-        Cell(", ".join(map(str, contrast.seeds)) or "none", n, "; ".join(contrast.missing)),
-        figure(of("difference"), points(of("difference")), blank),
+        Cell(", ".join(map(str, contrast.seeds)) or "none", len(contrast.seeds), "; ".join(contrast.missing)),
+        of("difference", points),
         figure(bounds[0] if bounds else None, interval(bounds), blank),
         figure(c.n_problems if c else None, str(c.n_problems) if c else "", blank),
-        figure(of("t"), number(of("t"), 2), blank),
-        figure(of("p"), p_value(of("p")), blank),
-        figure(of("p_holm"), p_value(of("p_holm")), blank),
-        figure(of("d_z"), number(of("d_z"), 2), blank),
-        figure(of("seed_sd"), number(of("seed_sd")), by_seed),
-        figure(of("seed_sem"), number(of("seed_sem")), by_seed),
-        figure(of("seed_t"), number(of("seed_t"), 2), by_seed),
-        figure(of("seed_p"), p_value(of("seed_p")), by_seed),
+        of("t", in_hundredths),
+        of("p", p_value),
+        of("p_holm", p_value),
+        of("d_z", in_hundredths),
     )
+
+
+def _over_seeds(contrast: Contrast) -> tuple[Cell, ...]:
+    n = len(contrast.seeds)
+    blank = ONE if n == 1 and not contrast.blinded else _blank(contrast)
+    cells = [text(f"{contrast.purpose}: {contrast.treatment}"), text(contrast.baseline), Cell(str(n), n)]
+    for c in (contrast.hack, contrast.passing):
+        for name, printed in (
+            ("seed_sd", number),
+            ("seed_sem", number),
+            ("seed_t", in_hundredths),
+            ("seed_p", p_value),
+        ):
+            value = getattr(c, name) if c else None
+            cells.append(figure(value, printed(value), blank))
+    return tuple(cells)
+
+
+def in_hundredths(value: float | None) -> str:
+    return number(value, 2)
 
 
 def _equivalence(contrast: Contrast) -> tuple[Cell, ...]:
@@ -255,14 +297,14 @@ def seed_table(report: Report) -> Table:
     """Every contrast seed by seed: what the treatment and the baseline of one seed did beside each other."""
     columns = [f"{rate}_{what}" for rate in ("hack", "pass") for what in ("treatment", "baseline", "difference")]
     heads = (
-        *words("for", "treatment", "baseline"),
+        *words("contrast", "baseline"),
         Head("seed"),
         *(Head(name.replace("_", ", "), "points" if name.endswith("difference") else "%") for name in columns),
     )
     rows = []
     for contrast in report.contrasts:
         for row in contrast.by_seed:
-            cells = [text(contrast.purpose), text(contrast.treatment), text(contrast.baseline)]
+            cells = [text(f"{contrast.purpose}: {contrast.treatment}"), text(contrast.baseline)]
             cells.append(Cell(str(row["seed"]), row["seed"]))
             for name in columns:
                 value = row.get(name)
@@ -349,11 +391,12 @@ def attempts_table(report: Report) -> Table:
 
 
 def hashes_table(report: Report) -> Table:
-    heads = words("run", "run id", "adapter (SHA-256)", "code")
+    heads = words("run", "run id", "rates from", "adapter (SHA-256)", "code")
     rows = [
         (
             text(f"{row.label}-s{row.seed}"),
             text(row.run_id),
+            text(row.source),
             text(row.adapter_sha256[:16], row.adapter_sha256),
             text(row.snapshot),
         )
