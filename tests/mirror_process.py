@@ -1,8 +1,9 @@
 """python tests/mirror_process.py TRACKER HOME PLAN FOLDER KILL...
 
 Mirrors PLAN into FOLDER once for each KILL, `operation:occurrence:before|after`, and is killed there with -9; then once
-in peace. Prints as JSON what the tracker's own reader finds in the end: {run: {"points": [[step, {name: value}], ...],
-"config": {...}}}. The library is imported once and each mirror is a fork: importing is what takes long.
+in peace. A KILL of `grow` is a mirror that goes with the runs while these make the steps of their later.jsonl. Prints
+as JSON what the tracker's own reader finds in the end: {run: {"points": [[step, {name: value}], ...], "config": ...}}.
+The library is imported once and each mirror is a fork: importing is what takes long.
 """
 
 from __future__ import annotations
@@ -32,11 +33,29 @@ LIBRARIES = {
 }
 
 
+def grow(name: str, home: Home, plan_id: str, folder: Path) -> None:
+    """All runs a step each, a look, and so on to their end: they are open in the tracker at the same time."""
+    plan = choose_plan(home, plan_id)
+    (folder / mirror.FOLDER).mkdir(parents=True)
+    growing = mirror.Mirror(TRACKERS[name].open(folder), plan, folder, False, print)
+    rows = {run.run_id: durable.read_lines(run.path / "later.jsonl") for run in plan.runs()}
+    for step in range(max(map(len, rows.values()))):
+        for run in plan.runs():
+            for row in rows[run.run_id][step : step + 1]:
+                durable.append_line(run.attempt(1) / "metrics.jsonl", row)
+        growing.one_pass(dict.fromkeys(plan.run_ids, "running"))
+    growing.one_pass(dict.fromkeys(plan.run_ids, "done"))
+    growing.close()
+
+
 def mirror_in_a_fork(name: str, home: Home, plan_id: str, folder: Path, kill: str) -> int:
     """The exit status; negative: the signal."""
     pid = os.fork()
     if pid == 0:
         try:
+            if kill == "grow":
+                grow(name, home, plan_id, folder)
+                os.kill(os.getpid(), signal.SIGKILL)  # all is on disk by now
             if kill:
                 _arm(name, kill)
             follow.track(home, choose_plan(home, plan_id), name, folder, follow=False, health=False)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,24 +94,33 @@ def plan(fake: FakeHome) -> PlanDir:  # noqa: F811
     return made
 
 
-@pytest.mark.parametrize("name", TRACKERS)
+def in_a_process(name: str, fake: FakeHome, plan: PlanDir, folder: Path, *kills: str) -> dict[str, Any]:  # noqa: F811
+    """tests/mirror_process.py."""
+    command = [sys.executable, str(REPO / "tests" / "mirror_process.py"), name, str(fake.home.path), plan.plan_id]
+    env = fake.environment() | {"WANDB_MODE": ""}
+    done = subprocess.run([*command, str(folder), *kills], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "name, kills",
+    [
+        ("tensorboard", KILLS),
+        ("trackio", KILLS),
+        ("wandb", KILLS[1:4]),
+        pytest.param("wandb", KILLS, marks=pytest.mark.slow),  # a second for each
+    ],
+)
 def test_every_step_stands_once_and_every_run_is_one_curve_whenever_the_mirror_was_killed(
     name: str,
+    kills: Sequence[str],
     fake: FakeHome,  # noqa: F811
     plan: PlanDir,
     tmp_path: Path,
 ) -> None:
     """By each tracker's own reader; kill -9 at every kind of point, one after the other."""
-    command = [sys.executable, str(REPO / "tests" / "mirror_process.py"), name, str(fake.home.path), plan.plan_id]
-    done = subprocess.run(
-        [*command, str(tmp_path / "tracked"), *KILLS],
-        env=fake.environment() | {"WANDB_MODE": ""},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = in_a_process(name, fake, plan, tmp_path / "tracked", *kills)
     assert found.keys() == {"vanilla-s41", "vanilla-s42", "vanilla-s43"}
     for run in plan.runs():
         spec = durable.read_json(run.spec_path)
@@ -121,6 +130,24 @@ def test_every_step_stands_once_and_every_run_is_one_curve_whenever_the_mirror_w
         assert (kept["seed"], kept["arm"], kept["plan_hash"]) == (spec["seed"], "vanilla", plan.content["hash"])
         assert kept["lr"] == spec["config"]["lr"] and kept["label"] == "vanilla" and "why" in kept
     assert not list((fake.home.path / "track").glob("*"))  # --dir holds all of it
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_runs_that_train_at_the_same_time_do_not_end_each_other(
+    name: str,
+    fake: FakeHome,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    plan = fake.planned("eval_every=50", steps=STEPS + 1, seeds="41,42")
+    for run in plan.runs():
+        run.attempt(1).mkdir(parents=True)
+        seed = durable.read_json(run.spec_path)["seed"]
+        for step in range(1, STEPS + 1 - seed % 2):
+            durable.append_line(run.path / "later.jsonl", train_row(step, seed))
+    found = in_a_process(name, fake, plan, tmp_path / "tracked", "grow")
+    for seed, last in ((41, 29), (42, 30)):
+        points = found[f"vanilla-s{seed}"]["points"]
+        assert [(step, values["train/rew"]) for step, values in points] == rews(seed, 1, last)
 
 
 def mirrored(plan: PlanDir, folder: Path, health: bool = False) -> dict[str, list[list[Any]]]:
@@ -227,18 +254,20 @@ def watched(fake: FakeHome, tmp_path: Path) -> Callable[..., Watched]:  # noqa: 
     return make
 
 
-def rews(run: RunDir, first: int, last: int, other_from: int = STEPS + 1) -> list[tuple[int, float | None]]:
-    return [(s, None if not s else 9.0 if s >= other_from else train_row(s, 41)["rew"]) for s in range(first, last + 1)]
+def rews(seed: int, first: int, last: int, other_from: int = STEPS + 1) -> list[tuple[int, float | None]]:
+    return [
+        (s, None if not s else 9.0 if s >= other_from else train_row(s, seed)["rew"]) for s in range(first, last + 1)
+    ]
 
 
 def test_steps_come_as_they_are_made_and_the_same_step_again_changes_nothing(watched: Callable[..., Watched]) -> None:
     w = watched()
     write_attempt(w.run, 1, 0, 17)
-    assert w.look() == rews(w.run, 0, 17)
+    assert w.look() == rews(41, 0, 17)
     write_attempt(w.run, 2, 11, 13, sec=5.0)  # killed after 17, resumed from 10
-    assert w.look() == rews(w.run, 0, 17)
+    assert w.look() == rews(41, 0, 17)
     write_attempt(w.run, 2, 14, 19, sec=5.0)
-    assert w.look() == rews(w.run, 0, 19)
+    assert w.look() == rews(41, 0, 19)
     assert w.tracker.begun == [w.run.run_id] and w.said == []
 
 
@@ -249,9 +278,9 @@ def test_steps_that_come_out_otherwise_replace_what_they_repeat(watched: Callabl
     w.look()
     for step in range(11, 15):
         write_attempt(w.run, 2, step, step, rew=9.0)
-        assert w.look() == rews(w.run, 0, step, other_from=11)
+        assert w.look() == rews(41, 0, step, other_from=11)
     write_attempt(w.run, 2, 15, STEPS, rew=9.0)
-    assert w.look("done") == rews(w.run, 0, STEPS, other_from=11)
+    assert w.look("done") == rews(41, 0, STEPS, other_from=11)
     assert w.tracker.begun == [w.run.run_id] * 2
     assert w.said[0] == "vanilla-s41: step 11 came out otherwise when it was repeated; its curve is begun anew"
 
@@ -263,10 +292,10 @@ def test_a_tracker_that_cannot_be_rewound_goes_on_and_keeps_what_it_was_told_fir
     write_attempt(w.run, 1, 0, 17)
     w.look()
     write_attempt(w.run, 2, 11, 14, rew=9.0)
-    assert w.look() == rews(w.run, 0, 17) and "keeps what it was told first" in w.said[0]
+    assert w.look() == rews(41, 0, 17) and "keeps what it was told first" in w.said[0]
     again = Watched(w.run, w.plan, w.tracker, w.folder)  # the mirror was killed: the tracker has 17 steps
     write_attempt(w.run, 2, 15, STEPS, rew=9.0)
-    assert again.look("done") == [*rews(w.run, 0, 17), *rews(w.run, 18, STEPS, other_from=18)]
+    assert again.look("done") == [*rews(41, 0, 17), *rews(41, 18, STEPS, other_from=18)]
 
 
 def test_a_library_that_fails_halfway_is_given_the_run_anew(watched: Callable[..., Watched]) -> None:
@@ -276,7 +305,7 @@ def test_a_library_that_fails_halfway_is_given_the_run_anew(watched: Callable[..
     with pytest.raises(TrackerError):
         w.look("done")
     w.mirror.forget()
-    assert w.look("done") == rews(w.run, 0, STEPS) and not w.tracker.open
+    assert w.look("done") == rews(41, 0, STEPS) and not w.tracker.open
 
 
 def test_a_step_waits_for_its_evaluation_unless_none_will_come(tmp_path: Path) -> None:
