@@ -36,6 +36,7 @@ from orchestrator.refusal import Refused
 from orchestrator.snapshot import source_root
 
 Action = Callable[[Box, int], bool]  # returns whether there was something to act upon
+LONGEST_CHAIN = 3  # extract, erase, its evaluation
 LIES = (WAITING, RUNNING, ENDED, UNKNOWN, "Locked", "Stashed")
 
 
@@ -269,8 +270,16 @@ def worker_dies(box: Box, pick: int) -> bool:
     return True
 
 
+def _unclaimed(box: Box, pick: int) -> Process | None:
+    return one_of([p for p in box.living() if p.claim is None], pick)
+
+
 def worker_dies_unclaimed(box: Box, pick: int) -> bool:
-    process = one_of([p for p in box.living() if p.claim is None], pick)
+    """In its imports. Where none has just been started, what the engine or the watch starts next."""
+    for starts in (engine_starts, one_pass):
+        if _unclaimed(box, pick) is None:
+            starts(box, pick)
+    process = _unclaimed(box, pick)
     if process is None:
         return False
     process.die()
@@ -489,7 +498,7 @@ def walk(seed: int, actions: int) -> Counter[str]:
         for plan_dir in box.plans.values():
             wishes.submit(box.home, plan_dir, None if plan_dir.wish() else "local", None)
             box.acknowledged.add(plan_dir.plan_id)
-        for _ in range(2):  # what was behind a failure may have been cancelled itself
+        for _ in range(LONGEST_CHAIN):  # each waits for the one before it, and may be cancelled itself
             history.append("retry all, settle")
             retry_all(box)
             found = box.settle()
@@ -514,6 +523,24 @@ def retry_all(box: Box) -> None:
                 wishes.retry(box.home, plan_dir, run)
                 box.laws.cancelled.discard(run.run_id)
             box.retrying = ""
+
+
+def test_a_chain_cancelled_before_it_began_comes_home_by_a_retry_after_each_end() -> None:
+    """A retry is refused, and changes nothing, while what its run waits for is not done."""
+    box = Box()
+    try:
+        happen(box, plan, 0)
+        for plan_dir, run in box.runs():
+            wishes.cancel(box.home, plan_dir, run)
+            box.laws.cancelled.add(run.run_id)
+        happen(box, submit, 0)
+        for cancelled in (["erase", "eval-erase"], ["eval-erase"], []):
+            retry_all(box)
+            found = box.settle()
+            assert [i.partition("-s41")[0] for i, d in found.items() if d.state == "cancelled"] == cancelled
+        assert all(d.state == "done" for d in found.values())
+    finally:
+        box.close()
 
 
 def reached_in(seeds: int, actions: int) -> Counter[str]:
