@@ -5,16 +5,20 @@ A worker costs seconds of imports, so an attempt dies at one point and the next 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import real_run
+from fake_home import FakeHome
 
 from core.run_dir import RunDir
+from orchestrator.home import Home
 
 KILL_POINTS = Path(__file__).parent / "kill_at" / "kill_points.py"
 SMALL = ("steps=12", "checkpoint_every=1", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
@@ -22,11 +26,21 @@ FIRST_ROW, FIRST_PUBLISHED, FINISH = "worker:write_step:write:1", "checkpoint:_p
 
 
 def grpoq(home: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """On the embedded queue, also where pueue is installed: it starts the workers that the tests find and kill."""
     command = [sys.executable, "-m", "orchestrator.cli", "--home", str(home), *arguments]
-    environment = os.environ | {"GRPOQ_SOURCE": str(home / "source")}
+    environment = os.environ | {"GRPOQ_SOURCE": str(home / "source"), "GRPOQ_PUEUE_BIN": "/no-pueue"}
     done = subprocess.run(command, cwd=real_run.REPO, env=environment, capture_output=True, text=True)
     assert not check or done.returncode == 0, done.stderr
     return done
+
+
+@contextlib.contextmanager
+def home(path: Path) -> Iterator[Path]:
+    """Whose watch and workers end with the test, however it ends."""
+    try:
+        yield path
+    finally:
+        FakeHome(Home(path), path / "source").end_everything()
 
 
 def planned(home: Path, labels: list[str], settings: tuple[str, ...] = SMALL) -> dict[str, RunDir]:
@@ -49,7 +63,7 @@ def traced(run: RunDir) -> list[str]:
     """
     trace, number = run.path / "trace", run.submit("hand")
     worker = real_run.worker(run, "--attempt", str(number), GRPOQ_TRACE=str(trace))
-    assert worker.wait(300) == 0, (run.path / "test-worker.log").read_text()
+    assert worker.wait(real_run.HANGS_S) == 0, (run.path / "test-worker.log").read_text()
     found = list(dict.fromkeys(trace.read_text().split()))
     first_checkpoint = found[: found.index(FIRST_PUBLISHED) + 1]
     return [p for p in found if p.endswith(":1") or (p.startswith("checkpoint:") and p in first_checkpoint)]

@@ -6,12 +6,10 @@ left, with nothing that the offline checker could find. docs/kills.md lists the 
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import kill_chains
@@ -19,6 +17,7 @@ import pytest
 import real_run
 from fake_home import FakeHome, made, until
 from kill_home import SCENARIOS, Stage, command, ending
+from kill_instants import kill_each
 
 from core.run_dir import RunDir
 from orchestrator.audit import audit, examine
@@ -44,6 +43,8 @@ LEAST = {
     **{"watch": 24, "watch-again": 9, "watch-stalled": 4, "worker and checkpoint": 50},
 }
 RANDOM, INSTANTS = 100, 10
+# Two of five deaths come after up to MOST_ROWS steps: there are as many again, so that none ends before its moment.
+LONGER = (*kill_chains.SMALL, "steps=120", "checkpoint_every=5", "eval_every=60")
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -86,60 +87,48 @@ def test_a_watch_killed_while_it_ends_a_stalled_worker_is_made_good(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_real_workers_killed_at_named_points_and_any_instant_end_as_their_twin(tmp_path: Path) -> None:
+def test_real_workers_killed_at_named_points_end_as_their_twin(tmp_path: Path) -> None:
     """Nobody helps: the watch resumes. The checkpoint writer's points are among them."""
     twin = kill_chains.planned(tmp_path / "twin", ["twin"])["twin"]
     points = kill_chains.traced(twin)
     chains = {f"chain{n}": chain for n, chain in enumerate(kill_chains.chains(points))}
-    home = tmp_path / "home"
-    runs = kill_chains.planned(home, [*chains, "instant0", "instant1"])
-    for label, chain in chains.items():
-        kill_chains.dies_at(runs[label], chain)
-    kill_chains.grpoq(home, "submit")
-    hit = sum(_killed_at_instants([runs["instant0"], runs["instant1"]], random.Random("instants"), INSTANTS // 2))
-    waited = kill_chains.grpoq(home, "wait", "--timeout", "1500", check=False)
+    with kill_chains.home(tmp_path / "home") as home:
+        runs = kill_chains.planned(home, list(chains))
+        for label, chain in chains.items():
+            kill_chains.dies_at(runs[label], chain)
+        kill_chains.grpoq(home, "submit")
+        _come_home(home, runs, twin)
+    for label, run in runs.items():
+        left = run.path / "kill-at"
+        assert not left.exists(), f"{label} never came to {left.read_text().splitlines()[0]}"
+    _tell("worker and checkpoint", points)
+
+
+@pytest.mark.slow
+def test_real_workers_killed_at_any_instant_end_as_their_twin(tmp_path: Path) -> None:
+    """Seeded: where in its life each launch is killed, not when by the clock. Every kill hits a living worker."""
+    twin = kill_chains.planned(tmp_path / "twin", ["twin"], LONGER)["twin"]
+    began, process = time.monotonic(), real_run.worker(twin)
+    until(lambda: twin.metrics() or process.poll() is not None, "the twin's first row", real_run.HANGS_S)
+    first_row_s = time.monotonic() - began
+    assert process.wait(real_run.HANGS_S) == 0, (twin.path / "test-worker.log").read_text()[-3000:]
+    with kill_chains.home(tmp_path / "home") as home:
+        runs = kill_chains.planned(home, ["instant0", "instant1"], LONGER)
+        kill_chains.grpoq(home, "submit")
+        victims = kill_each(list(runs.values()), random.Random("instants"), INSTANTS // 2, first_row_s)
+        print(*(death for victim in victims for death in victim.deaths), sep="\n")
+        _come_home(home, runs, twin)
+    assert [run.newest_number() for run in runs.values()] == [INSTANTS // 2 + 1] * 2
+
+
+def _come_home(home: Path, runs: dict[str, RunDir], twin: RunDir) -> None:
+    waited = kill_chains.grpoq(home, "wait", "--timeout", f"{real_run.HANGS_S:.0f}", check=False)
     assert waited.returncode == 0, waited.stdout + waited.stderr
     for label, run in runs.items():
         real_run.assert_equal_runs(run, twin)
         assert list(run.path.glob("result*.json")) == [run.result_path], label
         assert not list(run.checkpoints.glob(".step*")), label
-        left = run.path / "kill-at"
-        assert not left.exists(), f"{label} never came to {left.read_text().splitlines()[0]}"
     assert audit(Home(home)) == []
-    _tell("worker and checkpoint", points)
-    assert hit >= INSTANTS - 2, f"only {hit} of {INSTANTS} were alive when their moment came"
-
-
-def _killed_at_instants(runs: list[RunDir], dice: random.Random, times: int) -> Iterator[bool]:
-    """SIGKILL each run `times` times, a launch each: by turns within three seconds of it (imports, claim), or when it
-    has made some more steps. Whether it was alive to be killed."""
-    due = {run: [(0.0 if n % 2 else dice.uniform(0, 3), dice.randrange(1, 4)) for n in range(times)] for run in runs}
-    last = dict.fromkeys(runs, 0)  # number of the launch killed last
-    steps = dict.fromkeys(runs, 0)
-    deadline = time.monotonic() + 1200
-    while any(due.values()):
-        assert time.monotonic() < deadline, f"never launched: {[run.run_id for run in runs if due[run]]}"
-        for run in (run for run in runs if due[run]):
-            number, (delay, more) = run.newest_number(), due[run][0]
-            pid, log = _pid(run, number), run.launch_log(number)
-            over = run.has_result()
-            if not over and (pid is None or number == last[run] or not log.exists()):
-                continue
-            passed = time.time() > log.stat().st_ctime + delay if delay else len(run.metrics()) >= steps[run] + more
-            if not over and not passed:
-                continue
-            with contextlib.suppress(ProcessLookupError):
-                if pid is not None and not over:
-                    os.kill(pid, signal.SIGKILL)
-            due[run].pop(0)
-            last[run], steps[run] = number, len(run.metrics())
-            yield not over
-        time.sleep(0.01)
-
-
-def _pid(run: RunDir, number: int) -> int | None:
-    engine = next((s.engine_id for s in run.submissions() if s.number == number), None)
-    return int(engine.split()[0].removeprefix("pid:")) if engine else None
 
 
 @pytest.mark.slow
