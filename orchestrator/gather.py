@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core import durable
-from core.evaluations import NO_EVALUATION, evaluations
+from core.evaluations import evaluations
 from core.hypotheses import ALPHA
 from core.run_dir import RunDir
 from orchestrator.blinding import peeks
