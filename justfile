@@ -65,7 +65,7 @@ download-model model="smollm2-135m":
     uv run --group models python -m core.models "$1"
 
 # what the tests need beyond Python (default: all of it); leaves out what this machine cannot install, and says so
-tools *names="bubblewrap pueue":
+tools *names="bubblewrap pueue chromium":
     #!/usr/bin/env bash
     set -uo pipefail
     as_root=""
@@ -88,8 +88,16 @@ tools *names="bubblewrap pueue":
             else
                 echo "pueue: needs cargo (rustup.rs)"
             fi ;;
+        chromium)
+            if command -v chromium chromium-browser google-chrome >/dev/null; then
+                echo "chromium is there"
+            elif command -v apt-get >/dev/null && { [ "$(id -u)" = 0 ] || [ -n "$as_root" ]; }; then
+                $as_root apt-get update -q && $as_root apt-get install -y -q chromium
+            else
+                echo "chromium: needs apt-get and root; install it by your system's own means"
+            fi ;;
         *)
-            echo "tools: unknown $name; choose from bubblewrap, pueue" >&2
+            echo "tools: unknown $name; choose from bubblewrap, pueue, chromium" >&2
             exit 2 ;;
         esac
     done

@@ -47,7 +47,7 @@ def modes_sheet(runs: Sequence[Modes], arms: Sequence[str], plan_hash: str) -> S
     if not modes or not shown:
         return None
     styles = arm_styles(arms)
-    aspect = row_aspect(shown)
+    aspect = row_aspect(row_names(shown, runs))
     panels = tuple(
         Panel(f"mode-{n}", mode, _Bars(runs, shown, styles, mode), aspect, rows=True) for n, mode in enumerate(modes)
     )
@@ -86,7 +86,7 @@ def takeoff_sheet(runs: Sequence[Takeoff], arms: Sequence[str], plan_hash: str) 
         "takeoff",
         "First step with > 50 % empty tests",
         _Strip(runs, shown, arm_styles(arms)),
-        row_aspect(shown),
+        row_aspect(row_names(shown, runs)),
         rows=True,
     )
     open_mark = {"marker": "o", "markersize": 6, "linestyle": "none", "markerfacecolor": PAPER, "markeredgecolor": INK}
@@ -102,19 +102,27 @@ def takeoff_sheet(runs: Sequence[Takeoff], arms: Sequence[str], plan_hash: str) 
     )
 
 
-def row_aspect(labels: Sequence[str]) -> float:
-    """Height over width of a panel with a row for each arm, by the lines that its names take."""
-    lines = sum(max(1.9, 1.15 * (counted(label, 3, ROW_LETTERS).count("\n") + 1)) for label in labels)
-    return 0.22 + 0.042 * lines
+def row_names(labels: Sequence[str], runs: Sequence[Modes] | Sequence[Takeoff]) -> list[str]:
+    """Each arm with the number of its runs, and a word where some do not count."""
+    names = []
+    for label in labels:
+        of = [run for run in runs if run.arm == label]
+        marks = sorted({run.standing for run in of} - {"counted"})
+        names.append(counted(label, len(of), ROW_LETTERS, *marks))
+    return names
+
+
+def row_aspect(names: Sequence[str]) -> float:
+    """Height over width of a panel with a row for each name, by the lines that they take."""
+    return 0.22 + 0.042 * sum(max(1.9, 1.15 * (name.count("\n") + 1)) for name in names)
 
 
 ROW_LETTERS = 22
 
 
-def name_rows(axes: Axes, labels: Sequence[str], arms: Sequence[str]) -> None:
-    """Each arm with the number of its runs."""
-    axes.set_yticks(range(len(labels)), [counted(label, arms.count(label), ROW_LETTERS) for label in labels])
-    axes.set_ylim(len(labels) - 0.5, -0.5)  # the plan's first arm stands on top
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)  # the plan's first arm stands on top
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
 
@@ -124,7 +132,7 @@ class _Bars:
         self.runs, self.arms, self.styles, self.mode = runs, arms, styles, mode
 
     def __call__(self, axes: Axes, pen: Pen) -> None:
-        name_rows(axes, self.arms, [run.arm for run in self.runs])
+        name_rows(axes, row_names(self.arms, self.runs))
         for row, arm in enumerate(self.arms):
             of = [run for run in self.runs if run.arm == arm]
             for side, name, colour in ((-1, "hack", HACK), (1, "pass", PASS)):
@@ -159,7 +167,7 @@ class _Strip:
         self.runs, self.arms, self.styles = runs, arms, styles
 
     def __call__(self, axes: Axes, pen: Pen) -> None:
-        name_rows(axes, self.arms, [run.arm for run in self.runs])
+        name_rows(axes, row_names(self.arms, self.runs))
         last = max(run.steps for run in self.runs)
         never = 1.16 * last
         axes.axvline(1.07 * last, color=QUIET, linewidth=0.7, linestyle=(0, (1, 1.5)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.arm_style import wrapped
-from core.bar_figure import ROW_LETTERS
+from core.bar_figure import ROW_LETTERS, name_rows
 from core.figures import GRID, INK, PAPER, Extra, Panel, Pen, Sheet
 
 if TYPE_CHECKING:
@@ -93,10 +93,7 @@ class _Forest:
     def __call__(self, axes: Axes, pen: Pen) -> None:
         from matplotlib.patches import Rectangle
 
-        axes.set_yticks(range(len(self.effects)), [_label(effect, _several(self.effects)) for effect in self.effects])
-        axes.set_ylim(len(self.effects) - 0.5, -0.5)
-        axes.grid(axis="y", visible=False)
-        axes.tick_params(axis="y", length=0)
+        name_rows(axes, [_label(effect, _several(self.effects)) for effect in self.effects])
         axes.axvline(0, color=INK, linewidth=0.8)
         for row, effect in enumerate(self.effects):
             found = effect.hack if self.rate == "hack" else effect.passing

@@ -223,6 +223,10 @@ def _lay_out(figure: Figure, pen: Pen, bottom: float) -> None:
     engine.set(rect=(0.0, share, 1.0, 1.0 - share), w_pad=0.06, h_pad=0.06)  # type: ignore[call-arg]
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    # The layout's solver is right to about 1e-12 and not the same twice: such noise would change bytes.
+    for axes in figure.axes:
+        x, y, width, height = (round(value, 4) for value in axes.get_position().bounds)
+        axes.set_position((x, y, width, height))
     for finish in pen.later:
         finish()
 

@@ -105,10 +105,11 @@ def scatter_sheet(
     view = drawn.whole_view()
     crowd = drawn.crowd(view)
     close = drawn.close_view(crowd) if crowd else None
-    panels = [Panel("all", "All runs", lambda axes, pen: drawn.draw(axes, pen, view, close), 0.82)]
+    aspect = 0.74 if close is None else 0.82
+    panels = [Panel("all", "All runs", lambda axes, pen: drawn.draw(axes, pen, view, close), aspect)]
     if close is not None:
         title = f"Enlarged: the {len(drawn.inside(close))} runs in the frame"
-        panels.append(Panel("close", title, lambda axes, pen: drawn.draw(axes, pen, close, None), 0.82))
+        panels.append(Panel("close", title, lambda axes, pen: drawn.draw(axes, pen, close, None), aspect))
     sizes = sorted({point.n for point in points if point.n})
     each = (
         ""

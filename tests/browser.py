@@ -148,6 +148,10 @@ class Chromium:
         taken = self("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(taken["data"]))
 
+    def glance(self, path: Path) -> None:
+        """What is in sight, as PNG; the page is not scrolled for it."""
+        path.write_bytes(base64.b64decode(self("Page.captureScreenshot", format="png")["data"]))
+
     def print(self, path: Path) -> None:
         printed = self("Page.printToPDF", preferCSSPageSize=True, printBackground=True)
         path.write_bytes(base64.b64decode(printed["data"]))
