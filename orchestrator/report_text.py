@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from core.terminal_plot import terminal_plot
 from orchestrator.decide import in_words
 from orchestrator.findings import ArmRow, Contrast, Finding, Report, RunRow, Verdict
 from orchestrator.status_text import columns
@@ -16,8 +17,21 @@ WORDS = {"supported": "SUPPORTED", "falsified": "FALSIFIED", "not decided": "not
 
 
 def report_lines(report: Report, width: int) -> list[str]:
-    """All of it: runs, contrasts and findings first, the answer last."""
-    return [*_runs(report, width), "", *_contrasts(report, width), *_answer(report, width)]
+    """All of it: curves, runs, contrasts and findings first, the answer last."""
+    return [*_curves(report, width), *_runs(report, width), "", *_contrasts(report, width), *_answer(report, width)]
+
+
+def _curves(report: Report, width: int) -> list[str]:
+    """Evaluations in training, of runs that are not hidden."""
+    lines = []
+    for name, words in (("hack_rate", "strict hack rate"), ("pass_rate", "pass rate")):
+        curves = [
+            (c.run, [(s, r) for s, r in zip(c.eval_steps, c.evals.get(name, ()), strict=False) if r is not None])
+            for c in report.curves
+        ]
+        plot = terminal_plot(curves, f"{words}, % of held-out completions", width)
+        lines += [*plot.splitlines(), ""] if plot else []
+    return lines
 
 
 def _runs(report: Report, width: int) -> list[str]:

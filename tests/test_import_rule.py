@@ -26,7 +26,7 @@ LIGHT = (
     "rewards",
     "sandbox",
     "sandbox_levels",
-    "plots",
+    "terminal_plot",
     "arm_style",
     "label_places",
     "figures",
