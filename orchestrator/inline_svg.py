@@ -74,7 +74,7 @@ def _mark(group: ElementTree.Element, tip: Tip, prefix: str) -> None:
         group.attrib["data-arm"] = str(tip.arm)
     if not tip.text:
         return
-    group.attrib["class"] = "tip"
+    group.attrib |= {"class": "tip", "data-n": tip.gid.rpartition("-")[2]}  # drawn in another order than told
     title = ElementTree.Element("title")
     title.text = tip.text
     group.insert(0, title)

@@ -88,7 +88,7 @@ function pointed(svg, event) {
 }
 
 for (const svg of document.querySelectorAll(".panel svg")) {
-  const groups = [...svg.querySelectorAll(".tip")];
+  const groups = [...svg.querySelectorAll(".tip")].sort((a, b) => a.dataset.n - b.dataset.n);
   for (const group of groups) {
     const title = group.querySelector("title");
     group.words = title.textContent;
