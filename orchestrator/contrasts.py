@@ -273,8 +273,10 @@ def _claim(
             f"({tested.treatment}) reduces hack rate from {theirs:.1f}% to {ours:.1f}%.",
             tuple(conditions),
         )
-    open_ones = [f"{c.text}: {'no' if c.holds is False else 'open'}" for c in conditions if not c.holds]
-    return Claim(False, f"The claim is not made. {'; '.join(open_ones)}.", tuple(conditions))
+    parts = {"does not hold": [c.text for c in conditions if c.holds is False]}
+    parts["not known yet"] = [c.text for c in conditions if c.holds is None]
+    words = "; ".join(f"{what}: {', '.join(texts)}" for what, texts in parts.items() if texts)
+    return Claim(False, f"{words[0].upper()}{words[1:]}.", tuple(conditions))
 
 
 def _holds(outcome: str) -> bool | None:

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.evaluations import Choice, Evaluation, Rates, choose
-
 from core import durable, stats
+from core.evaluations import Choice, Evaluation, Rates, choose
 from core.run_dir import RunDir
 from core.spec import RunSpec
 from core.tripwires import collapsed

@@ -109,7 +109,8 @@ def _answer(report: Report, width: int) -> list[str]:
     verdicts = [line for verdict in report.verdicts for line in _verdict(verdict, width)]
     arms = _arms(report.arms, width)
     headline = textwrap.wrap(report.headline, width)
-    claim = [] if report.claim.sentence == report.headline else textwrap.wrap(report.claim.sentence, width)
+    words = report.claim.sentence if report.claim.made else f"Claim not made. {report.claim.sentence}"
+    claim = [] if words == report.headline else textwrap.wrap(words, width)
     counted = (
         f"tried: {report.tried['runs']} runs, {report.tried['attempts']} attempts, {report.tried['preempted']} of them "
         f"preempted; {_count(report.ledger, 'amendment')}, {_count(report.peeks, 'peek')}"
