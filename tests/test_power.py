@@ -124,7 +124,7 @@ def test_runs_have_the_stated_mean_and_spread() -> None:
     for arm, mean in ((treatment, 0.49), (baseline, 0.79)):
         run_means = arm.mean(axis=-1).ravel()
         assert run_means.mean() == pytest.approx(mean, abs=0.01)
-        assert run_means.std() == pytest.approx(0.12, abs=0.01)
+        assert run_means.std() == pytest.approx(0.12, abs=0.003)
 
 
 def test_runs_agree_on_problems_as_far_as_stated() -> None:
@@ -152,7 +152,7 @@ def test_a_problem_stands_at_its_quantile_in_every_run() -> None:
         found = problem_probabilities(mean, u, concentration)
         inside = (mean > 0.02) & (mean < 0.98)  # nearer to 0 and 1 the table's cells are as wide as the rate
         assert np.sqrt(((found - exact)[inside] ** 2).mean()) < 2e-3
-        assert abs((found - exact).mean()) < 1e-3
+        assert abs((found - exact).mean()) < 1e-4
 
 
 def test_the_documents_table_is_what_the_simulation_gives() -> None:
