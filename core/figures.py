@@ -103,8 +103,10 @@ class Sheet:
 def drawing(size: float, as_text: bool) -> Iterator[None]:
     """matplotlib's own defaults and ours, whatever the user's matplotlibrc says."""
     import matplotlib.style
+    from cycler import cycler
 
     ours = {
+        "axes.prop_cycle": cycler(color=[INK]),  # what is drawn without a colour
         "font.family": ["DejaVu Sans"],
         "font.size": size,
         "axes.titlesize": "medium",

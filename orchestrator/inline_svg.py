@@ -61,6 +61,9 @@ def _strip(root: ElementTree.Element) -> None:
         link = element.attrib.pop(f"{XLINK}href", None)
         if link is not None:
             element.attrib["href"] = link
+        for name in ("fill", "stroke"):  # of hatches; an attribute takes no variable in every browser
+            if name in element.attrib:
+                element.attrib["style"] = f"{name}: {element.attrib.pop(name)}; {element.get('style', '')}"
         for name, value in element.attrib.items():
             if name == "style":
                 value = _FONT.sub("var(--sans)", _COLOUR.sub(lambda found: colour(found[0]), value))

@@ -138,7 +138,8 @@ def _words(report: Report) -> dict[str, Any]:
     open_states = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
     alpha, multiplicity = report.protocol.get("alpha"), report.protocol.get("multiplicity")
     return {
-        "counts": f"{len(report.runs)} runs in {len(report.arms)} arms: {open_states}; {counted} counted.",
+        "counts": f"{_several(len(report.runs), 'run')} in {_several(len(report.arms), 'arm')}: {open_states}; "
+        f"{counted} counted.",
         "hidden": _hidden(report, blinded),
         "no_curves": "outcomes are hidden until the runs of each contrast have ended"
         if blinded
@@ -155,7 +156,12 @@ def _hidden(report: Report, blinded: list[str]) -> str:
         return ""
     names = sorted({c.purpose for c in report.contrasts if c.blinded})
     until = f"the runs of {', '.join(names)} have ended" if names else "the runs of its contrast have ended"
-    return f"Hidden until {until}: outcomes of {', '.join(blinded)}. Their health is shown."
+    whose = "all runs" if len(blinded) == len(report.runs) else ", ".join(blinded)
+    return f"Hidden until {until}: outcomes of {whose}. Their health is shown."
+
+
+def _several(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _base(base: dict[str, Any]) -> str:

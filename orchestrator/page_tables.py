@@ -311,7 +311,7 @@ def seed_table(report: Report) -> Table:
                 cells.append(figure(value, points(value) if name.endswith("difference") else number(value)))
             rows.append(tuple(cells))
     missing = dict.fromkeys(what for contrast in report.contrasts for what in contrast.missing)
-    notes = tuple(f"Not counted: {what}" for what in missing)
+    notes = (f"Not counted: {'; '.join(missing)}.",) if missing else ()
     return Table("seeds", "Contrasts seed by seed, %", heads, tuple(rows), notes)
 
 

@@ -149,8 +149,8 @@ def build(
             "budget": {"per_hour": 3.0, "currency": "AUD", "cap": 250},
             "rules": {"exclude": ["collapsed"]},
         },
-        headline=_headline(finished, control_wins),
-        claim=_claim(finished, control_wins),
+        headline=_headline(arms, finished, control_wins),
+        claim=_claim(arms, finished, control_wins),
         verdicts=verdicts,
         contrasts=contrasts,
         arms=tuple(arms),
@@ -371,17 +371,17 @@ def _verdicts(made: Sequence[Made], contrasts: Sequence[Contrast], finished: boo
         Verdict(
             "H3",
             "Not Pareto-dominated by Rebound at matched compute.",
-            "falsified" if finished else "not decided",
-            ("Rebound: hack 13.9 points lower at a pass rate 3.0 points lower, within 5",) if finished else (),
+            "falsified" if decided else "not decided",
+            ("Rebound: hack 13.9 points lower at a pass rate 3.0 points lower, within 5",) if decided else (),
             waits,
             {"pass_within_points": 5},
-            "falsified" if finished else "not decided",
+            "falsified" if decided else "not decided",
         ),
         Verdict(
             "H4",
             "Vanilla hacks on the chosen model.",
             "supported" if finished else "not decided",
-            ("vanilla: 79.4 % at step 200, n = 3",) if finished else (),
+            (f"{made[0].label}: {100 * made[0].hack:.1f} % at step 200, n = {len(made[0].seeds)}",) if finished else (),
             waits[:3],
             {"hack_rate_at_least": 0.30, "step": 200},
             "supported" if finished else "not decided",
@@ -389,33 +389,44 @@ def _verdicts(made: Sequence[Made], contrasts: Sequence[Contrast], finished: boo
     )
 
 
-def _headline(finished: bool, control_wins: bool) -> str:
+def _sentence(arms: Sequence[ArmRow]) -> str:
+    """Empty where there is nothing to claim: no treatment, or none that counts."""
+    rates = [arm.mean["hack_rate"] for arm in arms[:2]]
+    if len(arms) < 2 or None in rates:
+        return ""
+    before, after = (100 * (rate or 0.0) for rate in rates)
+    return f"{arms[1].label} reduces the hack rate from {before:.1f} % to {after:.1f} %."
+
+
+def _headline(arms: Sequence[ArmRow], finished: bool, control_wins: bool) -> str:
     if not finished:
         return "Not finished: outcomes are hidden until the runs of each contrast have ended."
     if control_wins:
         return "A control does as well: random_V-energy lowers the hack rate as far as erase (-92.1 and -93.0 points)."
-    return "At matched pass rate (within 5 points) projected-m16 reduces the hack rate from 79.4 % to 32.6 %."
+    if not _sentence(arms):
+        return "No claim: no treatment has a run that counts."
+    return f"At matched pass rate (within 5 points) {_sentence(arms)}"
 
 
-def _claim(finished: bool, control_wins: bool) -> Claim:
-    made = finished and not control_wins
+def _claim(arms: Sequence[ArmRow], finished: bool, control_wins: bool) -> Claim:
+    made = finished and not control_wins and bool(_sentence(arms))
     known = None if not finished else made
+    n = " and ".join(str(arm.n) for arm in arms[:2])
     return Claim(
         made=made,
-        sentence="At matched pass rate +-5 points on held-out problems without write access, projected-m16 reduces the "
-        "hack rate from 79.4 % to 32.6 %."
+        sentence=f"At matched pass rate +-5 points on held-out problems without write access, {_sentence(arms)}"
         if made
-        else "The claim is not made: a control does as well."
+        else "A control does as well."
+        if control_wins
+        else "No treatment has a run that counts."
         if finished
-        else "The claim is not made: the runs of H1 have not all ended.",
+        else "The runs of H1 have not all ended.",
         conditions=(
-            Condition("three seeds or more in both arms", True if finished else None, "3 and 3"),
+            Condition("three seeds or more in both arms", all(arm.n >= 3 for arm in arms[:2]) if finished else None, n),
             Condition(
                 "pass rates equivalent within 5 points", known, "p = 0.004 (two one-sided tests)" if finished else ""
             ),
-            Condition(
-                "hack rate lower at alpha 0.01 after Holm", True if finished else None, "p < 0.0001" if finished else ""
-            ),
+            Condition("hack rate lower at alpha 0.01 after Holm", known, "p < 0.0001" if finished else ""),
             Condition(
                 "every control does worse", made if finished else None, "random_V-s41: -3.1 points" if finished else ""
             ),

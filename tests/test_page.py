@@ -98,6 +98,17 @@ def test_ids_are_unique_and_every_link_in_the_page_leads_somewhere(made: tuple[R
     assert links and {link[1:] for link in links} <= set(ids)
 
 
+def test_figures_take_all_their_colours_from_the_page(made: tuple[Report, str, Page]) -> None:
+    """A colour of its own would stand out by night; matplotlib's style sheet would hold for the whole page."""
+    _, html, page = made
+    drawings = re.findall(r"<svg .*?</svg>", html, re.DOTALL)
+    assert len(drawings) > 5
+    assert {c for svg in drawings for c in re.findall(r"#[0-9a-fA-F]{3,6}\b(?=[\s;\"])", svg)} == set()
+    used = {name for svg in drawings for name in re.findall(r"var\(--([\w-]+)\)", svg)}
+    assert used <= set(re.findall(r"--([\w-]+):", "".join(page.raw)))
+    assert len(page.named("style")) == 1
+
+
 def test_the_same_report_makes_the_same_bytes_however_its_dicts_were_filled() -> None:
     def turned(value: dict) -> dict:
         return dict(reversed(value.items()))

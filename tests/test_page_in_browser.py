@@ -141,6 +141,22 @@ def test_pointing_at_a_curve_says_the_value_of_that_step(pages: dict[str, Path],
     assert float(found[2]) == pytest.approx(100 * rate, abs=1.0)  # three seeds lie that close together here
 
 
+def test_a_finger_beside_a_line_means_that_line(pages: dict[str, Path], browser: Chromium) -> None:
+    browser.look(360, 740, touch=True)
+    browser.open(pages["one_run"])
+    browser("Emulation.setTouchEmulationEnabled", enabled=True)
+    x, y = middle(browser, "document.querySelector('#figure-curves .panel svg .tip path[id]')")
+    low = browser.run(
+        "(() => { const svg = document.querySelector('#figure-curves .panel svg'), m = svg.getScreenCTM();"
+        f"const at = new DOMPoint({x}, {y}).matrixTransform(m.inverse());"
+        "const [a, b] = corner(svg.querySelector('.tip'), at.x); return new DOMPoint(a, b).matrixTransform(m).y })()"
+    )
+    browser("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": low + 12}])
+    assert re.fullmatch(r"vanilla-s41: hack_s [\d.]+ % at step \d+", said(browser))
+    browser("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    assert said(browser), "it stays when the finger is lifted"
+
+
 def test_the_keyboard_walks_through_a_figure(pages: dict[str, Path], browser: Chromium) -> None:
     browser.open(pages["full"])
     browser.run("document.querySelector('#figure-scatter .panel svg').focus()")

@@ -32,7 +32,9 @@ for (const table of document.querySelectorAll("table.sortable")) {
 const tip = document.getElementById("tip");
 const NEAR = 22;  // CSS pixels: a finger is no needle
 
-function hide() { tip.hidden = true; for (const g of document.querySelectorAll(".tip.shown")) g.classList.remove("shown"); }
+let walked = null;  // where the keyboard stands
+
+function hide() { walked = null; tip.hidden = true; for (const g of document.querySelectorAll(".tip.shown")) g.classList.remove("shown"); }
 
 function show(words, x, y) {
   tip.textContent = words;
@@ -52,20 +54,36 @@ function printed(value) {
   return size === 0 ? "0" : size >= 10 ? value.toFixed(1) : size >= 1 ? value.toFixed(2) : value.toPrecision(3);
 }
 
-// The value of a line where it is pointed at: its corners are its data, between them it is straight.
-function valueOf(group, svg, clientX) {
-  const [x0, x1, y0, y1, left, right, bottom, top, kind] = svg.dataset.scale.split(" ").map((v, n) => n < 8 ? Number(v) : v);
+// The corner of a line nearest to a place; corners are its data.
+function corner(group, x) {
   if (!group.corners) {
     const numbers = group.querySelector("path[id]").getAttribute("d").match(/-?[\d.]+/g).map(Number);
     group.corners = [];
     for (let n = 0; n + 1 < numbers.length; n += 2) group.corners.push([numbers[n], numbers[n + 1]]);
   }
-  const x = new DOMPoint(clientX, 0).matrixTransform(svg.getScreenCTM().inverse()).x;
-  const near = group.corners.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
+  return group.corners.reduce((a, b) => Math.abs(b[0] - x) < Math.abs(a[0] - x) ? b : a);
+}
+
+function valueOf(group, svg, clientX) {
+  const [x0, x1, y0, y1, left, right, bottom, top, kind] = svg.dataset.scale.split(" ").map((v, n) => n < 8 ? Number(v) : v);
+  const near = corner(group, new DOMPoint(clientX, 0).matrixTransform(svg.getScreenCTM().inverse()).x);
   const step = Math.round(left + (near[0] - x0) / (x1 - x0) * (right - left));
   const share = (near[1] - y0) / (y1 - y0);
   const value = kind === "log" ? bottom * Math.pow(top / bottom, share) : bottom + share * (top - bottom);
   return `${group.dataset.name} ${printed(value)}${group.dataset.unit} at step ${step}`;
+}
+
+// A finger rarely meets a thin line: the one nearest to it is meant.
+function nearestLine(svg, clientX, clientY) {
+  const matrix = svg.getScreenCTM();
+  const at = new DOMPoint(clientX, clientY).matrixTransform(matrix.inverse());
+  let [found, least] = [null, NEAR / matrix.a];
+  for (const group of svg.lines) {
+    const [x, y] = corner(group, at.x);
+    const distance = Math.hypot(x - at.x, y - at.y);
+    if (distance < least) [found, least] = [group, distance];
+  }
+  return found;
 }
 
 function pointed(svg, event) {
@@ -79,7 +97,10 @@ function pointed(svg, event) {
     return inside && box.width > 2 * NEAR ? 0 : Math.hypot(cx - x, cy - y);
   });
   const least = Math.min(...distances);
-  if (!(least <= NEAR)) return [[], ""];
+  if (!(least <= NEAR)) {
+    const line = nearestLine(svg, x, y);
+    return line ? [[line], valueOf(line, svg, x)] : [[], ""];
+  }
   // What lies on top of each other is said together.
   const found = svg.spots.filter((_, n) => distances[n] <= least + 3);
   const words = found.slice(0, 6).map((group) => group.words);
@@ -97,6 +118,7 @@ for (const svg of document.querySelectorAll(".panel svg")) {
     title.remove();  // else the browser's own tip stands over ours
   }
   svg.spots = groups.filter((group) => !group.dataset.name);
+  svg.lines = groups.filter((group) => group.dataset.name);
   if (!groups.length) continue;
   svg.setAttribute("tabindex", "0");
   let place = -1;
@@ -109,7 +131,7 @@ for (const svg of document.querySelectorAll(".panel svg")) {
   };
   svg.addEventListener("pointermove", over);
   svg.addEventListener("pointerdown", over);
-  svg.addEventListener("pointerleave", hide);
+  svg.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") hide(); });
   svg.addEventListener("blur", hide);
   svg.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -118,11 +140,12 @@ for (const svg of document.querySelectorAll(".panel svg")) {
     event.preventDefault();
     place = (place + by + groups.length + (place < 0 && by < 0 ? 1 : 0)) % groups.length;
     hide();
-    groups[place].classList.add("shown");
-    show(groups[place].words, ...centre(groups[place]));
+    walked = groups[place];
+    walked.classList.add("shown");
+    show(walked.words, ...centre(walked));
   });
 }
-document.addEventListener("scroll", hide, { passive: true });
+document.addEventListener("scroll", () => walked ? show(walked.words, ...centre(walked)) : hide(), { passive: true });
 
 // An arm of the key brings its runs out in every figure: while it is pointed at, or until it is pressed again.
 const pinned = new Set();
