@@ -168,8 +168,7 @@ def _base(base: dict[str, Any]) -> str:
     names = {"hack_rate": "hack", "pass_rate": "pass"} | {n: tables.RATE_WORDS[n] for n in RATES}
     found = [f"{names[name]} {percent(base[name])} %" for name in RATES if base.get(name) is not None]
     n = f" (n = {base['n_hinted']} hinted, {base.get('n_pass')} pass)" if base.get("n_hinted") else ""
-    model = f"{base['model']}: " if base.get("model") else ""
-    return f"{model}{', '.join(found)}{n}."
+    return f"{', '.join(found)}{n}."
 
 
 def _tried(tried: dict[str, int]) -> str:

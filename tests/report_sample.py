@@ -167,7 +167,8 @@ def build(
             "alpha": 0.01,
             "multiplicity": "Holm over 4 registered contrasts",
         },
-        base=_rates(0.012, 0.142) | {"n_hinted": N_HINTED, "n_pass": N_HINTED, "model": "Qwen/Qwen3-4B"},
+        base=_rates(0.012, 0.142)
+        | {"n_hinted": N_HINTED, "n_pass": N_HINTED, "source": "eval-base-s0-3f2a9c/eval/0c1d2e.json"},
         tried={"runs": len(runs), "attempts": sum(row.attempts for row in runs), "preempted": 6, "elsewhere": 3},
         gates=_gates(),
         ledger=(

@@ -25,7 +25,7 @@ def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:  # noqa
         command + settings, cwd=fake.home.path, env=fake.environment(), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("kill -9 of seed 41", "is back by itself: attempt 2", "EQUAL", "figure:", "vanilla-s43"):
+    for words in ("kill -9 of seed 41", "is back by itself: attempt 2", "EQUAL", "page:", "vanilla-s43"):
         assert words in done.stdout
     assert "DIFFERENT" not in done.stdout and "\x1b" not in done.stdout
 
