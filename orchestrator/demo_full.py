@@ -31,7 +31,7 @@ from orchestrator.status import plan_status
 MATRIX = "nano15"
 KILLS = 2
 LINE_EVERY_S = 30.0
-POLL_S = 0.5
+POLL_S = 1.0
 
 
 def main() -> int:
