@@ -64,8 +64,8 @@ smoke-vanilla *args:
 download-model model="smollm2-135m":
     uv run --group models python -m core.models "$1"
 
-# what the tests need beyond Python (default: all of it); leaves out what this machine cannot install, and says so
-tools *names="bubblewrap pueue chromium":
+# what the tests need beyond Python (chromium only by name); leaves out what this machine cannot install, and says so
+tools *names="bubblewrap pueue":
     #!/usr/bin/env bash
     set -uo pipefail
     as_root=""

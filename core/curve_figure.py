@@ -33,7 +33,7 @@ class Track:
     columns: Mapping[str, tuple[float | None, ...]]
     eval_steps: tuple[int, ...] = ()
     evals: Mapping[str, tuple[float | None, ...]] | None = None
-    standing: str = "counted"  # or "collapsed", "excluded", "not finished", "hidden"
+    standing: str = "counted"  # or why it does not count, in a word: collapsed, excluded, running
 
     def points(self, name: str) -> list[tuple[int, float]]:
         return _known(self.steps, self.columns.get(name, ()))
@@ -103,7 +103,7 @@ def arms_sheet(tracks: Sequence[Track], arms: Sequence[str], plan_hash: str) -> 
         of = [track for track in tracks if track.arm == arm]
         if any(track.points(column.name) for track in of for column in OF_AN_ARM):
             place = list(dict.fromkeys(arms)).index(arm)
-            marks = sorted({track.standing for track in of if track.standing in ("collapsed", "excluded")})
+            marks = sorted({track.standing for track in of} - {"counted"})
             title = counted(arm, len(of), 26, *marks)
             panels.append(Panel(f"arm-{place}", title, _of_one(of, place), 0.72))
     if not panels:

@@ -35,7 +35,7 @@ class Point:
     hack_rate: float
     pass_bounds: Bounds | None = None
     hack_bounds: Bounds | None = None
-    standing: str = COUNTED  # or COLLAPSED, EXCLUDED
+    standing: str = COUNTED  # or why it does not count, in a word
     n: int | None = None  # completions
 
 
@@ -292,7 +292,7 @@ class _Scatter:
             if arm not in counted:
                 of = [point for point in self.points if point.arm == arm]
                 x, y = (100 * statistics.fmean(values) for values in zip(*map(_rates, of), strict=True))
-                word = COLLAPSED if any(point.standing == COLLAPSED for point in of) else EXCLUDED
+                word = COLLAPSED if any(point.standing == COLLAPSED for point in of) else of[0].standing
                 found.append((f"{shortened(arm, 18)} ({word})", x, y, arm in self.annotated))
         if self.base is not None:
             found.append(("base model", 100 * self.base[0], 100 * self.base[1], False))
@@ -382,12 +382,10 @@ class _Scatter:
                 "linestyle": "none",
             }
             found.append(Extra("large: mean of the arm's counted runs", style))
-        for standing in (COLLAPSED, EXCLUDED):
-            if any(point.standing == standing for point in self.points):
-                style = {"marker": "o", "markersize": 5.5, "markerfacecolor": PAPER, "markeredgecolor": INK}
-                found.append(
-                    Extra(f"open: {standing}, not counted", style | {"linestyle": "none", "markeredgewidth": 1.4})
-                )
+        for standing in sorted({point.standing for point in self.points} - {COUNTED}):
+            style = {"marker": "o", "markersize": 5.5, "markerfacecolor": PAPER, "markeredgecolor": INK}
+            style |= {"linestyle": "none", "markeredgewidth": 1.4}
+            found.append(Extra(f"open: {standing}, not counted", style))
         if self.base is not None:
             found.append(Extra("base model", BASE_STYLE))
         if self.region is not None:

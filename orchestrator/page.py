@@ -20,6 +20,7 @@ from orchestrator.findings import RATES, Finding, Report
 from orchestrator.in_print import number, percent
 from orchestrator.inline_svg import inline_panel
 from orchestrator.page_figures import sheets, write_figures
+from orchestrator.veil import veiled
 
 __all__ = ["render", "write_figures"]
 
@@ -50,6 +51,7 @@ def render(report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
+    report = veiled(report)
     script = (TEMPLATES / "report.js").read_text()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),

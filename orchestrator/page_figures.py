@@ -11,6 +11,7 @@ from core.curve_figure import Track, arms_sheet, diagnostics_sheet, overview_she
 from core.figures import Sheet, save
 from core.scatter_figure import COLLAPSED, COUNTED, EXCLUDED, Point, Region, scatter_sheet
 from orchestrator.findings import Comparison, Contrast, Report, RunRow
+from orchestrator.veil import veiled
 
 GROUPS = ("scatter", "contrasts", "curves", "diagnostics", "modes")
 
@@ -32,14 +33,19 @@ def sheets(report: Report) -> dict[str, list[Sheet]]:
 def write_figures(report: Report, folder: Path) -> dict[str, Path]:
     """Every figure as PNG and SVG: {"scatter.png": path, ...}."""
     paths: dict[str, Path] = {}
-    for of_group in sheets(report).values():
+    for of_group in sheets(veiled(report)).values():
         for sheet in of_group:
             paths |= {path.name: path for path in save(sheet, folder).values()}
     return paths
 
 
 def standing(row: RunRow) -> str:
-    return COUNTED if row.counted else COLLAPSED if row.collapsed else EXCLUDED
+    """A word for a run that does not count: why it does not."""
+    if row.counted:
+        return COUNTED
+    if row.state != "done":
+        return row.state
+    return COLLAPSED if row.collapsed else "blinded" if row.blinded else EXCLUDED
 
 
 def _shown(report: Report) -> list[RunRow]:

@@ -191,7 +191,7 @@ def contrast_tables(report: Report) -> tuple[Table, ...]:
         Head("p (equivalence)", "two one-sided tests against the band"),
         Head("equivalent", numeric=False),
     )
-    whole = Head("nothing left out", "difference with excluded runs counted too")
+    whole = Head("all in", "difference with excluded runs counted too")
     over_seeds = (
         *words("contrast", "baseline"),
         Head("n", "seeds that both arms have"),

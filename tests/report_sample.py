@@ -305,7 +305,8 @@ def _contrast(purpose: str, arm: Made, baseline: str, runs: Sequence[RunRow], fi
             theirs, base = (100 * (of[label, seed].rates[rate] or 0.0) for label in (arm.label, baseline))
             row |= {f"{name}_treatment": theirs, f"{name}_baseline": base, f"{name}_difference": theirs - base}
         by_seed.append(row)
-    missing = tuple(f"{arm.label}-s{seed}: not finished" for seed in arm.seeds if seed not in seeds)
+    why = {(row.label, row.seed): row.why_not for row in runs}
+    missing = tuple(f"{arm.label}-s{seed}: {why[arm.label, seed]}" for seed in arm.seeds if seed not in seeds)
     return Contrast(
         purpose=purpose,
         treatment=arm.label,
