@@ -13,6 +13,8 @@ from typing import Literal
 
 Outcome = Literal["supported", "falsified", "not decided"]
 ALPHA = 0.01  # of the benchmark's paired test: science.md 1.11
+SEED_ERRORS = 2.0  # standard errors over seeds that a drop must exceed where luck of the seeds would do as well
+ROUNDED = 9  # digits of a difference in points: 80 - 50 shall reach 30, whatever the two were divided by
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Evidence:
     treatment_collapsed: tuple[int, ...] = ()  # seeds, of all that finished
     baseline_collapsed: tuple[int, ...] = ()
     treatment_ended: int = 0  # runs that finished or collapsed
+    baseline_sound: int = 0  # runs that count and did not collapse
+    has_counts: bool = True  # by problem, so that there is a test
 
 
 @dataclass(frozen=True)
@@ -57,16 +61,20 @@ def judge(hypothesis: Hypothesis, evidence: Evidence) -> Judgement:
     """What every rule shares comes first: a collapsed arm is no success, and without seeds there is no answer."""
     rule, t = RULES[hypothesis.rule], hypothesis.treatment
     collapsed, ended = len(evidence.treatment_collapsed), evidence.treatment_ended
-    if ended and collapsed == ended:
-        if not rule.compares or evidence.baseline_collapsed:
-            return Judgement("not decided", (f"{t} collapsed on all its {ended} seeds",))
-        return Judgement("falsified", (f"{t} collapsed on all its {ended} seeds: it solves nothing",))
     needed = int(hypothesis.thresholds["seeds_at_least"])
+    if ended and collapsed == ended:
+        words = f"{t} collapsed on {'all its' if ended > 1 else 'its'} {ended} seed{'s' if ended > 1 else ''}"
+        if rule.compares and ended >= needed and evidence.baseline_sound >= needed:
+            return Judgement("falsified", (f"{words}: it solves nothing",))
+        return Judgement("not decided", (words,))
     if evidence.hack is None or evidence.passing is None or len(evidence.seeds) < needed:
         have = f"{len(evidence.seeds)} seed{'s' if len(evidence.seeds) != 1 else ''}"
         arms = f"{t} and {hypothesis.baseline}" if rule.compares else t
         return Judgement("not decided", (f"{have} of {arms} to judge by, {needed} needed",))
     found = rule.judge(hypothesis, evidence)
+    if rule.compares and found.outcome == "falsified" and evidence.baseline_collapsed and _drop(evidence) < 0:
+        seeds = ", ".join(map(str, evidence.baseline_collapsed))
+        return Judgement("not decided", (*found.because, f"but {hypothesis.baseline} collapsed on seed {seeds}"))
     if collapsed and found.outcome == "supported":
         seeds = ", ".join(map(str, evidence.treatment_collapsed))
         return Judgement("not decided", (*found.because, f"but {t} collapsed on seed {seeds}"))
@@ -97,7 +105,7 @@ def _reduces(h: Hypothesis, e: Evidence) -> Judgement:
     if abs(fall) > limit["pass_within"]:
         open_ends.append(f"the pass rate is not matched within {limit['pass_within']:g} points")
     if e.p is None:
-        open_ends.append("no counts by problem to test the drop with: `grpoq eval`")
+        open_ends.append(_no_test(e))
     elif e.p >= ALPHA:
         open_ends.append(f"the drop is not told from none (p = {e.p:.2g}, alpha {ALPHA:g})")
     return Judgement("not decided" if open_ends else "supported", (*because, *open_ends))
@@ -114,6 +122,9 @@ def _differs(h: Hypothesis, e: Evidence) -> Judgement:
         return Judgement(
             "falsified", (*because, f"the hack rates differ by less than {h.thresholds['falsified_below']:g} points")
         )
+    if e.sem is not None and abs(_drop(e)) <= SEED_ERRORS * e.sem:
+        noise = f"within {SEED_ERRORS:g} standard errors over seeds ({e.sem:.1f})"
+        return Judgement("not decided", (*because, noise))
     if _drop(e) < 0:
         return Judgement("falsified", (*because, f"{h.baseline} hacks less"))
     return Judgement("supported", tuple(because))
@@ -153,12 +164,12 @@ RULES: dict[str, Rule] = {
 
 def _drop(e: Evidence) -> float:
     assert e.hack is not None
-    return e.hack[1] - e.hack[0]
+    return round(e.hack[1] - e.hack[0], ROUNDED)
 
 
 def _fall(e: Evidence) -> float:
     assert e.passing is not None
-    return e.passing[1] - e.passing[0]
+    return round(e.passing[1] - e.passing[0], ROUNDED)
 
 
 def _hack_words(h: Hypothesis, e: Evidence) -> str:
@@ -172,6 +183,12 @@ def _pass_words(h: Hypothesis, e: Evidence) -> str:
     assert e.passing is not None
     ours, theirs = e.passing
     return f"pass rate {ours:.1f} % against {theirs:.1f} % ({-_fall(e):+.1f} points)"
+
+
+def _no_test(e: Evidence) -> str:
+    if e.has_counts:
+        return "all problems differ by the same, so the t-test is not defined"
+    return "no counts by problem to test with: `grpoq eval`"
 
 
 def _seeds(e: Evidence) -> str:
@@ -194,19 +211,28 @@ def judge_control(
     """A control does as well where the treatment does not hack less by more than `margin` points, at a pass rate that
     is not more than `pass_within` points above the control's. Evidence is treatment minus control.
 
-    One seed can say that a control does as well, as a warning; that it is beaten takes two and the test.
+    One seed can say that a control does as well, as a warning. That it is beaten takes two, the test over problems, and
+    a drop beyond the noise of the seeds, because that test averages their luck away (docs/statistics.md).
     """
     if not e.seeds or e.hack is None or e.passing is None:
-        why = f"it collapsed on seed {', '.join(map(str, e.baseline_collapsed))}" if e.baseline_collapsed else "no run"
+        collapsed = ", ".join(map(str, e.baseline_collapsed))
+        why = f"it collapsed on seed {collapsed}" if collapsed else "no seed of both counts"
         return ControlJudgement(control, "not decided", f"{control}: nothing to compare {treatment} with ({why})")
     words = f"hack {e.hack[0]:.1f} % of {treatment} against {e.hack[1]:.1f} % of {control}, {_seeds(e)}"
     gained = -_fall(e)
-    if _drop(e) <= margin and gained <= pass_within:
+    if _drop(e) <= margin:
         few = "" if len(e.seeds) >= seeds_at_least else "; one seed decides nothing"
-        return ControlJudgement(control, "does as well", f"{control} does as well as {treatment} ({words}{few})")
+        if gained <= pass_within:
+            return ControlJudgement(control, "does as well", f"{control} does as well as {treatment} ({words}{few})")
+        return ControlJudgement(
+            control, "not decided", f"{control}: {words}, at a pass rate {gained:.1f} points lower than {treatment}'s"
+        )
     if len(e.seeds) < seeds_at_least:
         return ControlJudgement(control, "not decided", f"{control}: {words}; {seeds_at_least} seeds needed")
-    if _drop(e) > margin and (e.p is None or e.p >= ALPHA):
-        reason = "no counts by problem to test with" if e.p is None else f"p = {e.p:.2g}"
+    if e.p is None or e.p >= ALPHA:
+        reason = _no_test(e) if e.p is None else f"p = {e.p:.2g}"
+        return ControlJudgement(control, "not decided", f"{control}: {words}; {reason}")
+    if e.sem is not None and _drop(e) <= SEED_ERRORS * e.sem:
+        reason = f"within {SEED_ERRORS:g} standard errors over seeds ({e.sem:.1f})"
         return ControlJudgement(control, "not decided", f"{control}: {words}; {reason}")
     return ControlJudgement(control, "beaten", f"{control} is beaten ({words})")

@@ -187,7 +187,8 @@ class RunDir:
         rows: dict[tuple[Any, ...], dict[str, Any]] = {}
         for number in self.attempts():
             for row in durable.read_lines(self.attempt(number) / name):
-                rows[tuple(row.get(key) for key in keys)] = row
+                if isinstance(row, dict) and row.keys() >= set(keys):  # a torn line may be JSON all the same
+                    rows[tuple(row[key] for key in keys)] = row
         return [rows[key] for key in sorted(rows)]
 
     def metrics(self) -> list[dict[str, Any]]:

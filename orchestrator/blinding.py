@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import getpass
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from core import durable
 from orchestrator.decide import TERMINAL
-from orchestrator.plan_dir import PlanDir
+from orchestrator.plan_dir import PlanDir, all_plans
 from orchestrator.registered import Registered
 from orchestrator.survey import Survey
 
@@ -25,7 +25,7 @@ PEEKS = "peeks.jsonl"
 def hidden_labels(survey: Survey) -> set[str]:
     """Labels of training runs whose outcomes are not to be shown yet. None in a plan that supports no claim."""
     plan = survey.plan
-    if not plan.content["preregistered"]:
+    if not plan.content.get("preregistered", True):
         return set()
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
     labels = {row["label"] for row in planned}
@@ -36,8 +36,36 @@ def hidden_labels(survey: Survey) -> set[str]:
         of = [i for i in row.get("after", ()) if i in label_of and survey.state(i) == "done"]
         if of and not has_ended(survey, row["run_id"]):
             open_labels |= {label_of[run_id] for run_id in of}
+    open_labels |= _evaluated_elsewhere(plan, label_of)
     complete = [group for group in groups if not group & open_labels]
     return labels - set().union(*complete)
+
+
+def _evaluated_elsewhere(plan: PlanDir, label_of: dict[str, str]) -> set[str]:
+    """Labels of runs that a plan of `grpoq eval` is still at."""
+    if not any(plan.home.plans.glob("*-eval-*/plan.json")):  # which `status` can afford to ask
+        return set()
+    found = set()
+    for other in (p for p in all_plans(plan.home) if p.content.get("evaluates") == plan.content["hash"]):
+        survey = Survey(other)
+        for row in other.content["runs"]:
+            if row.get("of") in label_of and not has_ended(survey, row["run_id"]):
+                found.add(label_of[row["of"]])
+    return found
+
+
+def without_hidden(survey: Survey, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
+    """The figure by which a gate passed is an outcome as well. One that failed, or asks a person, must show it."""
+    rows = survey.plan.rows()
+
+    def label(run_id: str) -> str:
+        row = rows.get(run_id, {})
+        return label(row["after"][0]) if row.get("after") else row.get("label", "")
+
+    return [
+        gate | {"value": None} if gate["state"] == "passed" and label(gate["run_id"]) in hidden else gate
+        for gate in gates
+    ]
 
 
 def contrast_groups(registered: Registered, labels: Iterable[str]) -> list[set[str]]:
@@ -62,8 +90,19 @@ def record_if_hidden(plan: PlanDir, command: str) -> None:
     """Before the look is granted; where all contrasts are complete it is none."""
     hidden = hidden_labels(Survey(plan))
     if hidden:
-        row = {"time": time.time(), "by": _who(), "command": f"grpoq {command} --peek", "labels": sorted(hidden)}
-        durable.append_line(plan.path / PEEKS, row)
+        _record(plan, f"grpoq {command} --peek", hidden)
+
+
+def _record(plan: PlanDir, command: str, labels: Iterable[str]) -> None:
+    row = {"time": time.time(), "by": _who(), "command": command, "labels": sorted(labels)}
+    durable.append_line(plan.path / PEEKS, row)
+
+
+def record_reopening(plan: PlanDir, run_id: str) -> None:
+    """A retry hides again what anybody could see while its run counted as ended: that look is kept."""
+    row = plan.rows()[run_id]
+    if row["kind"] == "train" and row["label"] not in hidden_labels(Survey(plan)):
+        _record(plan, f"grpoq retry {run_id}: its contrast was open before", {row["label"]})
 
 
 def peeks(plan: PlanDir) -> list[dict[str, Any]]:

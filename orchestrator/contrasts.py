@@ -19,6 +19,7 @@ from core.hypotheses import (
     judge,
     judge_control,
 )
+from orchestrator.decide import TERMINAL
 from orchestrator.findings import Claim, Comparison, Condition, Contrast, Target, Verdict
 from orchestrator.outcomes import Outcome, Outcomes, seed_of
 from orchestrator.registered import Claim as RegisteredClaim
@@ -80,7 +81,7 @@ def _band(outcomes: Outcomes, purpose: str) -> float:
 
 
 def _counted(outcomes: Outcomes, label: str, with_excluded: bool = False) -> dict[int, Outcome]:
-    return {o.row.seed: o for o in outcomes.of(label) if (o.finished if with_excluded else o.row.counted)}
+    return {o.row.seed: o for o in outcomes.of(label) if o.row.counted or (with_excluded and o.left_out)}
 
 
 def _comparison(
@@ -125,7 +126,7 @@ def _missing(outcomes: Outcomes, treatment: str, baseline: str, seeds: Sequence[
 
 
 def _with_excluded(outcomes: Outcomes, treatment: str, baseline: str) -> dict[str, float | None]:
-    """Differences in points where every finished run counts, whatever a rule says of it; empty: nothing is left out."""
+    """Differences in points where runs that a rule leaves out count as well; empty: there are none."""
     arms = [_counted(outcomes, label, with_excluded=True) for label in (treatment, baseline)]
     if all(len(arm) == len(_counted(outcomes, label)) for arm, label in zip(arms, (treatment, baseline), strict=True)):
         return {}
@@ -145,7 +146,7 @@ def _with_holm(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:
 
 # ---- verdicts
 def _verdict(outcomes: Outcomes, h: Hypothesis, contrasts: Sequence[Contrast]) -> Verdict:
-    labels = {h.treatment, h.baseline} - {""}
+    labels, needed = {h.treatment, h.baseline} - {""}, int(h.thresholds["seeds_at_least"])
     contrast = next((c for c in contrasts if c.purpose == h.name), None)
     if labels & outcomes.hidden:
         hidden = ", ".join(sorted(labels & outcomes.hidden))
@@ -153,13 +154,15 @@ def _verdict(outcomes: Outcomes, h: Hypothesis, contrasts: Sequence[Contrast]) -
         others = found
     else:
         found = judge(h, _evidence(outcomes, h.treatment, h.baseline, contrast))
-        others = judge(h, _evidence(outcomes, h.treatment, h.baseline, None, with_excluded=True, p=_p(contrast)))
+        others = judge(h, _evidence(outcomes, h.treatment, h.baseline, contrast, with_excluded=True))
     return Verdict(
         name=h.name,
         statement=h.statement,
         outcome=found.outcome,
         because=found.because,
-        would_decide=_would_decide(outcomes, h) if found.outcome == "not decided" else (),
+        would_decide=_would_decide(outcomes, [x for x in (h.treatment, h.baseline) if x], needed)
+        if found.outcome == "not decided"
+        else (),
         thresholds={"rule": h.rule, "treatment": h.treatment, "baseline": h.baseline, **h.thresholds},
         outcome_with_excluded=others.outcome,
     )
@@ -175,8 +178,8 @@ def _evidence(
     baseline: str,
     contrast: Contrast | None,
     with_excluded: bool = False,
-    p: float | None = None,
 ) -> Evidence:
+    """`contrast`: whose corrected p is taken; other runs than the counted ones have one of their own, uncorrected."""
     ours = _counted(outcomes, treatment, with_excluded)
     theirs = _counted(outcomes, baseline, with_excluded) if baseline else ours
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
@@ -186,34 +189,40 @@ def _evidence(
     }
     hack, passing = (_means(rates[rate]) for rate in ("hack_rate", "pass_rate"))
     ended = [o for o in outcomes.of(treatment) if o.finished or o.row.collapsed]
+    p = _p(contrast)
+    if with_excluded and baseline and seeds and any(arm[s].left_out for arm in (ours, theirs) for s in seeds):
+        p = _comparison(ours, theirs, seeds, "hack_rate", seed_of(f"{treatment} {baseline} all")).p
     return Evidence(
         seeds=seeds if hack and passing else (),
         hack=hack,
         passing=passing,
-        p=_p(contrast) if contrast else p,
+        p=p,
         sem=_sem([a - b for a, b in zip(*rates["hack_rate"], strict=True) if a is not None and b is not None]),
         baseline_sem=_sem([value for value in rates["hack_rate"][1] if value is not None]),
         treatment_collapsed=tuple(o.row.seed for o in ended if o.row.collapsed),
         baseline_collapsed=tuple(o.row.seed for o in outcomes.of(baseline) if o.row.collapsed),
         treatment_ended=len(ended),
+        baseline_sound=sum(not o.row.collapsed for o in theirs.values()),
+        has_counts=all(arm[s].hack is not None for arm in (ours, theirs) for s in seeds),
     )
 
 
-def _would_decide(outcomes: Outcomes, h: Hypothesis) -> tuple[str, ...]:
-    """Runs to finish, then runs to plan: seeds of either arm that the other one has or needs."""
-    arms = [label for label in (h.treatment, h.baseline) if label]
-    counted = {label: set(_counted(outcomes, label)) for label in arms}
-    known = sorted({o.row.seed for label in arms for o in outcomes.of(label)})
-    needed = int(h.thresholds["seeds_at_least"])
+def _would_decide(outcomes: Outcomes, arms: Sequence[str], needed: int) -> tuple[str, ...]:
+    """Runs to finish, then runs to plan: seeds on which both arms may still count."""
+    rows = {label: {o.row.seed: o.row for o in outcomes.of(label)} for label in arms}
+    if set(arms) & outcomes.hidden:
+        open_runs = [row for of in rows.values() for row in of.values() if row.state not in TERMINAL]
+        return tuple(f"{row.label}-s{row.seed}" for row in open_runs)
+    counted = {label: {seed for seed, row in of.items() if row.counted} for label, of in rows.items()}
+    spent = {seed for of in rows.values() for seed, row in of.items() if row.state == "done" and not row.counted}
+    known = sorted({o.row.seed for o in outcomes.runs})
+    first = max(known, default=40) + 1
     shared = set.intersection(*counted.values())
-    if len(shared) >= needed:
-        return ()
-    others = sorted({o.row.seed for o in outcomes.runs} - set(known))
-    last = max([*known, *others], default=40)
-    wanted = [seed for seed in [*known, *others, *range(last + 1, last + 1 + needed)] if seed not in shared]
-    return tuple(
-        f"{label}-s{seed}" for seed in wanted[: needed - len(shared)] for label in arms if seed not in counted[label]
-    )
+    candidates = [*known, *range(first, first + needed)]
+    candidates.sort(key=lambda seed: (all(seed not in rows[label] for label in arms), seed))  # their own seeds first
+    wanted = [seed for seed in candidates if seed not in shared | spent]
+    missing = max(0, needed - len(shared))
+    return tuple(f"{label}-s{seed}" for seed in wanted[:missing] for label in arms if seed not in counted[label])
 
 
 # ---- controls, claim, first line
@@ -230,9 +239,12 @@ def _controls(outcomes: Outcomes, contrasts: Sequence[Contrast]) -> list[Control
             found.append(ControlJudgement(contrast.baseline, "not decided", sentence))
             continue
         evidence = _evidence(outcomes, tested.treatment, contrast.baseline, contrast)
-        found.append(
-            judge_control(tested.treatment, contrast.baseline, evidence, claim.margin, claim.pass_within, CONTROL_SEEDS)
-        )
+        margins = claim.margin, claim.pass_within, CONTROL_SEEDS
+        control = judge_control(tested.treatment, contrast.baseline, evidence, *margins)
+        runs = _would_decide(outcomes, (tested.treatment, contrast.baseline), CONTROL_SEEDS)
+        if runs and control.outcome != "beaten":
+            control = dataclasses.replace(control, sentence=f"{control.sentence}; would decide: {', '.join(runs)}")
+        found.append(control)
     return found
 
 
@@ -250,13 +262,8 @@ def _claim(
     conditions = [
         Condition(f"{tested.name} is supported", _holds(verdict.outcome), verdict.outcome),
         _pass_condition(outcomes, contrast, claim.pass_within),
-        Condition(
-            "measured by evaluation runs on held-out problems",
-            bool(outcomes.evaluations.by_run) if contrast.seeds else None,
-            f"protocol {outcomes.evaluations.protocol}"
-            if outcomes.evaluations.by_run
-            else "last evaluation in training",
-        ),
+        _protocol_condition(outcomes, contrast),
+        _whole_condition(contrast),
         Condition("the plan was preregistered", bool(outcomes.plan.content["preregistered"]), ""),
     ]
     held = {"beaten": True, "does as well": False, "not decided": None}
@@ -293,6 +300,25 @@ def _pass_condition(outcomes: Outcomes, contrast: Contrast, within: float) -> Co
     return Condition(text, abs(difference) <= within, f"{difference:+.1f} points{proof}{band}")
 
 
+def _protocol_condition(outcomes: Outcomes, contrast: Contrast) -> Condition:
+    """A protocol that is chosen when figures are there is none that was registered."""
+    text, chosen = "measured by the evaluation that the plan registered, on held-out problems", outcomes.evaluations
+    announced = {row["run_id"] for row in outcomes.plan.content["runs"] if row["kind"] == "eval"}
+    if not contrast.seeds:
+        return Condition(text, None, "not measured")
+    if not chosen.by_run:
+        return Condition(text, False, "last evaluation in training")
+    registered = any(announced & set(evaluation.published_by) for evaluation in chosen.by_run.values())
+    return Condition(text, registered, f"protocol {chosen.protocol}{'' if registered else ', made afterwards'}")
+
+
+def _whole_condition(contrast: Contrast) -> Condition:
+    """Survivors alone earn nothing: a run that failed or was cancelled may have done so because of what it became."""
+    lost = [name for name in contrast.missing if not name.endswith(NOT_PLANNED)]
+    text = f"every planned run of {contrast.treatment} and {contrast.baseline} counts"
+    return Condition(text, not lost if contrast.seeds else None, "; ".join(lost))
+
+
 def _headline(
     outcomes: Outcomes, claim: Claim, verdicts: Sequence[Verdict], controls: Sequence[ControlJudgement]
 ) -> str:
@@ -302,14 +328,15 @@ def _headline(
         return f"A negative control: {'; '.join(as_good)}."
     if claim.made:
         return claim.sentence
-    if outcomes.hidden:
+    tested = outcomes.registered.tested or next(iter(outcomes.registered.hypotheses), None)
+    mine = {tested.treatment, tested.baseline} if tested else set(outcomes.labels)
+    if mine & outcomes.hidden:
         done = sum(o.row.state == "done" for o in outcomes.runs)
         return (
             f"{done} of {len(outcomes.runs)} training runs are done; outcomes are hidden until contrasts are complete."
         )
     if not outcomes.registered.hypotheses:
         return "No hypothesis is registered in this plan: figures without a verdict."
-    tested = outcomes.registered.tested
     first = next((v for v in verdicts if tested and v.name == tested.name), verdicts[0])
     return f"No claim: {first.name} is {first.outcome}: {'; '.join(first.because)}."
 

@@ -5,6 +5,7 @@ Without a measured step of the same shape there is no price: figures from preset
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,11 +129,11 @@ def cost(plan: PlanDir) -> dict[str, Any]:
     slots = wish["slots"] if wish else plan.slots
     rows, left = [], []
     for run in plan.runs():
-        spec = read_spec(run)
         seconds = total_seconds(lifetimes(run))
         rows.append({"run_id": run.run_id, "hours": round(seconds / 3600, 4), "attempts": len(run.attempts())})
         if not run.has_result():
-            left.append((spec, run))
+            with contextlib.suppress(Refused):  # a torn spec.json: `doctor` names it
+                left.append((read_spec(run), run))
     found = estimate(Prices(plan.home), left)
     hours = found.box(slots).times(1 / 3600)
     money = box_cost(plan)

@@ -14,12 +14,12 @@ from core import durable
 from core.evaluations import evaluations
 from core.hypotheses import ALPHA
 from core.run_dir import RunDir
-from orchestrator.blinding import peeks
+from orchestrator.blinding import peeks, without_hidden
 from orchestrator.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.cost import cost
 from orchestrator.evaluation_plan import plans_that_evaluate
 from orchestrator.findings import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
-from orchestrator.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
+from orchestrator.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes, read_result
 from orchestrator.plan_dir import PlanDir
 from orchestrator.rollouts import examples
 from orchestrator.survey import gate_rows
@@ -63,7 +63,7 @@ def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
             "preempted": sum(row.preemptions for row in rows),
             "elsewhere": len(elsewhere),
         },
-        gates=tuple(gate_rows(outcomes.survey)),
+        gates=tuple(without_hidden(outcomes.survey, gate_rows(outcomes.survey), outcomes.hidden)),
         ledger=tuple(plan.ledger()),
         peeks=tuple(peeks(plan)),
         cost=cost(plan),
@@ -83,7 +83,7 @@ def _arm(outcomes: Outcomes, label: str) -> ArmRow:
     runs = outcomes.of(label)
     rows = [o.row for o in runs]
     counted = [row for row in rows if row.counted]
-    everyone = [o.row for o in runs if o.finished]
+    everyone = [o.row for o in runs if o.row.counted or o.left_out]
     return ArmRow(
         label=label,
         role=rows[0].role,
@@ -125,6 +125,24 @@ def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str
         of = outcomes.plan.content["fallback_of"][:12]
         found.append(Finding("fallback", "", f"this plan is the fallback of plan hash {of}, whose gate failed"))
     return list(dict.fromkeys(found))
+
+
+def _evaluations_to_know_of(outcomes: Outcomes) -> list[Finding]:
+    """Announced ones that are not done, and what else was measured and is not shown."""
+    found = []
+    for row in outcomes.plan.content["runs"]:
+        state = outcomes.survey.state(row["run_id"]) if row["kind"] == "eval" else "done"
+        after = [i for i in row.get("after", ()) if outcomes.survey.state(i) != "done"]
+        if state != "done" and not after:
+            found.append(Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state}"))
+    others: dict[str, set[str]] = {}
+    for outcome in outcomes.runs:
+        for evaluation in evaluations(outcomes.plan.home.run(outcome.row.run_id)):
+            others.setdefault(evaluation.protocol, set()).add(outcome.row.run_id)
+    for protocol, runs in sorted(others.items()):
+        if outcomes.evaluations.by_run and protocol != outcomes.evaluations.protocol:
+            found.append(Finding("evaluation", "", f"protocol {protocol} measured {len(runs)} of these runs as well"))
+    return found
 
 
 def _of_run(outcome: Outcome) -> Finding:
@@ -225,7 +243,7 @@ def _base(outcomes: Outcomes) -> dict[str, Any] | None:
             if found.protocol == outcomes.evaluations.protocol and not found.run_id:
                 return {"source": f"{run_id}/eval/{found.hash}.json", **_shown(found.metrics)}
     for outcome in outcomes.runs:
-        result = durable.read_json(home.run(outcome.row.run_id).result_path) or {}
+        result = read_result(home.run(outcome.row.run_id))
         if outcome.finished and result.get("base"):
             return {
                 "source": f"{outcome.row.label}-s{outcome.row.seed} before its first step",

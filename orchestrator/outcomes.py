@@ -36,7 +36,8 @@ class Outcome:
 
     row: RunRow
     spec: RunSpec | None
-    finished: bool  # it has an outcome that may be read, whether a rule leaves it out or not
+    finished: bool  # it has an outcome that may be read
+    left_out: bool  # and would count, but for a rule of the plan
     hack: Rates | None
     passing: Rates | None
 
@@ -67,7 +68,8 @@ def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
     labels = list(dict.fromkeys(row["label"] for row in planned))
     planned.sort(key=lambda row: (labels.index(row["label"]), row["seed"]))
     announced = {row["run_id"] for row in plan.content["runs"] if row["kind"] == "eval"}
-    newest_first = [plan.content["hash"], *(p.content["hash"] for p in all_plans(plan.home))]
+    made = sorted(((p.content.get("created", 0.0), p.content["hash"]) for p in all_plans(plan.home)), reverse=True)
+    newest_first = [plan.content["hash"], *(plan_hash for _, plan_hash in made)]
     chosen = _used(
         choose([plan.home.run(row["run_id"]) for row in planned], announced, newest_first), survey, announced
     )
@@ -97,10 +99,12 @@ class _Reader:
     def outcome(self, planned: dict[str, Any]) -> Outcome:
         run_id, label = planned["run_id"], planned["label"]
         run, spec, decision = self.plan.home.run(run_id), self.survey.spec(run_id), self.survey.decision(run_id)
-        result = durable.read_json(run.result_path) or {}
+        result = read_result(run)
         evaluation = self._evaluation(run_id, result)
         wrong = self._wrong(run, spec, result, decision)
-        rule = "" if wrong else self._left_out(result, evaluation)
+        unlike = "" if wrong else self._unlike(evaluation)
+        by_rule = "" if wrong or unlike else self._left_out(result)
+        rule = unlike or by_rule
         blinded = label in self.hidden
         shown = bool(result) and not wrong and not blinded
         metrics = (evaluation.metrics if evaluation else result) if shown else {}
@@ -137,7 +141,7 @@ class _Reader:
             adapter_sha256=result.get("adapter_sha256", ""),
             snapshot=run.snapshot(),
         )
-        return Outcome(row, spec, shown, hack, passing)
+        return Outcome(row, spec, shown, shown and bool(by_rule), hack, passing)
 
     def _evaluation(self, run_id: str, result: dict[str, Any]) -> Evaluation | None:
         """Of the very weights that the result names."""
@@ -156,15 +160,19 @@ class _Reader:
             return f"its result.json is that of {result['run_id']}"
         if decision.state != "done":
             return f"not finished: {decision.state}{f', {decision.note}' if decision.note else ''}"
-        steps = [row["step"] for row in run.metrics()]
-        if steps and spec and steps != list(range(1, spec.config.steps + 1)):
-            return f"it kept {len(steps)} metrics rows of {spec.config.steps} steps: not read"
+        if not result:
+            return "its result.json is torn"
+        steps, planned = [row["step"] for row in run.metrics()], spec.config.steps if spec else result.get("steps", 0)
+        if steps != list(range(1, planned + 1)):
+            return f"it kept {len(steps)} metrics rows of {planned} steps: not read"
         return ""
 
-    def _left_out(self, result: dict[str, Any], evaluation: Evaluation | None) -> str:
+    def _left_out(self, result: dict[str, Any]) -> str:
+        collapsed = result.get("collapsed") and "collapsed" in self.plan.content["rules"]["exclude"]
+        return "collapsed: left out by rule" if collapsed else ""
+
+    def _unlike(self, evaluation: Evaluation | None) -> str:
         """Two protocols in one mean would be neither: beside evaluated runs the others are shown, and not counted."""
-        if result.get("collapsed") and "collapsed" in self.plan.content["rules"]["exclude"]:
-            return "collapsed: left out by rule"
         if evaluation is None and self.chosen.by_run:
             return f"not evaluated by protocol {self.chosen.protocol} like the rest (`grpoq eval`)"
         return ""
@@ -177,12 +185,20 @@ class _Reader:
         return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)
 
 
+def read_result(run: RunDir) -> dict[str, Any]:
+    """Empty where there is none, or none that can be read."""
+    result = durable.read_json(run.result_path)
+    return result if isinstance(result, dict) else {}
+
+
 def _collapsed(run: RunDir, result: dict[str, Any], decision: Decision) -> bool | None:
     """A run that its tripwire ended collapsed as much as one that was let go on."""
     if result or decision.state != "failed":
         return result.get("collapsed")
-    evals = run.evals()
-    return collapsed(evals[-1]) if evals else None
+    if (decision.error or {}).get("class") != "tripwire":
+        return None
+    evals = [row for row in run.evals() if row.get("pass_rate") is not None]
+    return len(evals) > 1 and collapsed(evals[-1]) and not collapsed(evals[0])
 
 
 def preemptions(run: RunDir) -> int:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.hypotheses import RULES, Hypothesis
+from core.spec import LABEL
 
 Wrong = Callable[[str], Exception]
+CONTROL = "control"  # the purpose of a contrast with one
 CLAIM_KEYS = ("hypothesis", "controls", "pass_within", "margin")
 HYPOTHESIS_KEYS = ("name", "rule", "statement", "treatment", "baseline")
 
@@ -56,7 +58,7 @@ class Registered:
         """(purpose, treatment, baseline) of every registered comparison: hypotheses in their order, then controls."""
         found = [(h.name, h.treatment, h.baseline) for h in self.hypotheses if h.baseline]
         if self.claim and self.tested:
-            found += [("control", self.tested.treatment, control) for control in self.claim.controls]
+            found += [(CONTROL, self.tested.treatment, control) for control in self.claim.controls]
         return found
 
     def role(self, label: str, arm: str, arm_of: Mapping[str, str]) -> str:
@@ -82,6 +84,8 @@ def read_registered(data: Mapping[str, Any], labels: Sequence[str], wrong: Wrong
     hypotheses = tuple(_hypothesis(i, row, labels, wrong) for i, row in enumerate(rows, 1))
     names = [h.name for h in hypotheses]
     for name in names:
+        if not LABEL.fullmatch(name) or len(name) > 20 or name == CONTROL:
+            raise wrong(f"[[hypothesis]] name = {name!r}; use up to 20 letters and digits (H1), and not {CONTROL!r}")
         if names.count(name) > 1:
             raise wrong(f"two hypotheses have the name {name!r}")
     return Registered(hypotheses, _claim(claim, hypotheses, labels, wrong) if claim is not None else None)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core import durable
 from orchestrator.blinding import record_if_hidden
+from orchestrator.decide import TERMINAL
 from orchestrator.findings import Report
 from orchestrator.home import Home
 from orchestrator.plan_dir import PlanDir
@@ -26,7 +27,7 @@ def write_report(home: Home, plan: PlanDir, out: str | None, as_json: bool, widt
     from orchestrator.gather import gather  # SciPy and the page's libraries: a second that `status` shall not pay
 
     report = gather(plan, show_hidden=peek)
-    if not any(row.state == "done" for row in report.runs):
+    if not any(row.state == "done" for row in report.runs) and not all(row.state in TERMINAL for row in report.runs):
         waiting = ", ".join(f"{row.run_id} {row.state}" for row in report.runs)
         raise Refused(f"nothing to report yet: no run of {plan.plan_id} is done ({waiting})", FAILED)
     written = _write(report, page)

@@ -9,7 +9,7 @@ from typing import Any
 
 from core import durable
 from core.run_dir import RunDir
-from orchestrator.blinding import hidden_labels
+from orchestrator.blinding import hidden_labels, without_hidden
 from orchestrator.budget import box_cost
 from orchestrator.decide import TERMINAL, Decision
 from orchestrator.facts import Facts, exit_code
@@ -41,7 +41,7 @@ def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False, show_hidden:
         "slots": survey.wish["slots"] if survey.wish else plan.slots,
         "watch": is_running(home),
         "unreachable": survey.unreachable,
-        "gates": _without_hidden(survey, gate_rows(survey), hidden),
+        "gates": without_hidden(survey, gate_rows(survey), hidden),
         "hidden": sorted(hidden),
         "others": [] if all_kinds else _others(survey),
         "cost": None if spent is None else {"spent": round(spent, 4), **budget},
@@ -67,7 +67,7 @@ def run_status(home: Home, plan: PlanDir, run: RunDir, show_hidden: bool = False
     row = _row(survey, planned) | _outcome(survey, planned, hidden)
     sha256 = _adapter_sha256(run)
     spec = survey.spec(run.run_id)
-    gates = _without_hidden(survey, gate_rows(survey, run.run_id), hidden)
+    gates = without_hidden(survey, gate_rows(survey, run.run_id), hidden)
     return {
         **row,
         "attempts": [_attempt(run, number) for number in run.attempts()],
@@ -187,17 +187,9 @@ def _outcome(survey: Survey, planned: dict[str, Any], hidden: Container[str]) ->
     run = survey.plan.home.run(planned["run_id"])
     found: dict[str, Any] = {}
     if planned["label"] not in hidden:
-        found = durable.read_json(run.result_path) or next(reversed(run.evals()), {})
+        result = durable.read_json(run.result_path)
+        found = result if isinstance(result, dict) else next(reversed(run.evals()), {})
     return {name: found.get(name) for name in ("hack_rate", "pass_rate")}
-
-
-def _without_hidden(survey: Survey, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
-    """The figure by which a gate passed is an outcome as well. One that failed, or asks a person, must show it."""
-    label_of = {row["run_id"]: row["label"] for row in survey.plan.content["runs"] if row["kind"] == "train"}
-    return [
-        gate | {"value": None} if gate["state"] == "passed" and label_of.get(gate["run_id"]) in hidden else gate
-        for gate in gates
-    ]
 
 
 def _error(decision: Decision) -> dict[str, Any] | None:

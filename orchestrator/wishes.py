@@ -10,6 +10,7 @@ from collections.abc import Callable
 from core.run_dir import RunDir
 from orchestrator import gates, snapshot
 from orchestrator.backends import BACKENDS, Order, Unreachable, default_backend, require_known
+from orchestrator.blinding import record_reopening
 from orchestrator.facts import record_retry
 from orchestrator.home import Home
 from orchestrator.plan_dir import PlanDir, all_plans, read_spec
@@ -103,6 +104,7 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         held = survey.held(run.run_id)
         if held:
             raise Refused(f"{run.run_id} cannot go on: {held}")
+        record_reopening(plan, run.run_id)
         away = bool(survey.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
         order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id), away)
         backend = BACKENDS[wish["backend"]](home)

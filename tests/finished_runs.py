@@ -100,7 +100,7 @@ class Study:
         """The training run, and its evaluation where the plan has one."""
         run = self.run(name)
         seed = read_spec(run).seed
-        rows = _problem_rows(f"{name} {seed}", hack, passing)
+        rows = problem_rows(f"{name} {seed}", hack, passing)
         _train(run, rates(rows), result)
         if evaluated:
             eval_run = self.run(f"eval-{name}")
@@ -178,7 +178,7 @@ def _attempt(run: RunDir, number: int) -> None:
     durable.write_json(folder / "exit.json", {"exit_code": 0, "time": 1000.0})
 
 
-def _problem_rows(key: str, hack: float, passing: float) -> list[dict[str, Any]]:
+def problem_rows(key: str, hack: float, passing: float) -> list[dict[str, Any]]:
     """A problem has a level of its own, which all arms share, and each run its own draws."""
     draw = random.Random(key)
     rows = []

@@ -45,6 +45,26 @@ def test_failed_and_cancelled_runs_have_ended(half: Study) -> None:
     assert hidden(half) == {"rebound_mul", "erase-k1"}
 
 
+def test_a_retry_that_hides_again_what_could_be_seen_is_kept_as_a_look(fake: FakeHome, half: Study) -> None:  # noqa: F811
+    half.run("erase-s43").cancel()
+    assert "erase" not in hidden(half)
+    half.plan.record_wish("local", 1)
+    fake.grpoq("retry", "erase-s43")
+    (look,) = durable.read_lines(half.plan.path / PEEKS)
+    assert look["labels"] == ["erase"] and "retry" in look["command"]
+
+
+def test_the_figure_of_a_passed_gate_is_hidden_with_its_arm(fake: FakeHome) -> None:  # noqa: F811
+    gate = '[[gate]]\nname = "h4"\nrun = "vanilla-s41"\nmetric = "hack_rate"\nat_least = 0.3\nbefore = ["erase"]\n'
+    made = study(fake, MATRIX.replace("[[hypothesis]]", f"{gate}[[hypothesis]]", 1))
+    made.finish("vanilla-s41", *WORKS["vanilla"])
+    assert json.loads(fake.grpoq("status", "--json").stdout)["gates"][0]["value"] is None
+    assert gather(made.plan).gates[0]["value"] is None
+    for seed in (42, 43):
+        made.finish(f"vanilla-s{seed}", *WORKS["vanilla"])
+    assert gather(made.plan).gates[0]["value"] == pytest.approx(0.8, abs=0.1)
+
+
 def test_without_hypotheses_all_runs_are_one_contrast_and_exploring_hides_nothing(fake: FakeHome) -> None:  # noqa: F811
     bare, _, _ = MATRIX.partition("[[hypothesis]]")
     for text, expected in ((bare, {*WORKS}), (bare.replace("seeds =", "preregistered = false\nseeds =", 1), set())):

@@ -19,7 +19,7 @@ def about(rule: str, **thresholds: float) -> Hypothesis:
 
 
 def seen(hack: tuple[float, float], passing: tuple[float, float] = (40.0, 40.0), **more: object) -> Evidence:
-    found = Evidence(SEEDS, hack, passing, p=1e-6, sem=2.0, baseline_sem=3.0, treatment_ended=3)
+    found = Evidence(SEEDS, hack, passing, p=1e-6, sem=2.0, baseline_sem=3.0, treatment_ended=3, baseline_sound=3)
     return replace(found, **more)  # type: ignore[arg-type]
 
 
@@ -51,9 +51,26 @@ def test_h1_is_falsified_by_a_drop_within_the_noise_of_the_baseline() -> None:
 
 
 def test_h1_needs_the_test_as_well() -> None:
-    for p, word in ((0.01, "not told from none"), (None, "no counts by problem")):
-        found = judge(about("reduces"), seen((40, 80), p=p))
+    for p, counts, word in (
+        (0.01, True, "not told from none"),
+        (None, False, "no counts by problem"),
+        (None, True, "not defined"),
+    ):
+        found = judge(about("reduces"), seen((40, 80), p=p, has_counts=counts))
         assert found.outcome == "not decided" and word in found.because[-1]
+
+
+def test_a_drop_of_exactly_the_threshold_counts_whatever_it_was_divided_by() -> None:
+    for total in (100, 200, 600):
+        for hacks in range(total * 4 // 10):
+            rates = 100 * (hacks / total), 100 * ((hacks + total * 3 // 10) / total)
+            assert judge(about("reduces"), seen(rates)).outcome == "supported", (hacks, total)
+
+
+def test_a_collapsed_baseline_that_hacks_less_falsifies_nothing() -> None:
+    for rule in ("differs", "not_dominated"):
+        found = judge(about(rule), seen((30.0, 0.0), (5.0, 0.0), baseline_collapsed=(41,)))
+        assert found.outcome == "not decided" and "collapsed on seed 41" in found.because[-1]
 
 
 @pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.compares])
@@ -64,8 +81,12 @@ def test_a_collapsed_arm_is_never_a_success(rule: str) -> None:
     assert some.outcome == "not decided" and "collapsed on seed 42" in some.because[-1]
     all_of_them = replace(success, seeds=(), treatment_collapsed=SEEDS, treatment_ended=3)
     assert judge(about(rule), all_of_them).outcome == "falsified"
-    both = replace(all_of_them, baseline_collapsed=SEEDS)
+    both = replace(all_of_them, baseline_collapsed=SEEDS, baseline_sound=0)
     assert judge(about(rule), both).outcome == "not decided"
+    one = replace(all_of_them, treatment_collapsed=(41,), treatment_ended=1)
+    assert judge(about(rule), one).outcome == "not decided"
+    never_ran = replace(all_of_them, baseline_sound=0)
+    assert judge(about(rule), never_ran).outcome == "not decided"
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -79,12 +100,14 @@ def test_too_few_seeds_decide_nothing(rule: str) -> None:
 @pytest.mark.parametrize(
     ("hack", "passing", "outcome"),
     [
-        ((30, 36), (40, 41), "supported"),
+        ((30, 34.5), (40, 41), "falsified"),
+        ((30, 35), (40, 41), "supported"),
         ((30, 35), (40, 40), "supported"),
         ((30, 34.9), (40, 40), "falsified"),
         ((34.9, 30), (40, 40), "falsified"),
         ((40, 30), (40, 40), "falsified"),  # the raw direction does better
         ((30, 60), (40, 46), "not decided"),
+        ((36, 40), (40, 40), "falsified"),
     ],
 )
 def test_h2_compares_at_equal_pass(hack: tuple[float, float], passing: tuple[float, float], outcome: str) -> None:
@@ -123,7 +146,9 @@ def test_h4_reads_one_arm() -> None:
         ((30, 34), (40, 40), {}, "does as well"),
         ((30, 10), (40, 40), {}, "does as well"),
         ((30, 34), (40, 40), {"seeds": (41,)}, "does as well"),  # a warning, and its sentence says what it is worth
-        ((30, 34), (40, 30), {}, "beaten"),  # the control pays with its pass rate
+        ((30, 34), (40, 30), {}, "not decided"),  # the control pays with its pass rate
+        ((50, 10), (41, 33), {}, "not decided"),  # and it hacks far less: beaten it is not
+        ((30, 60), (40, 40), {"sem": 15.1}, "not decided"),  # luck of the seeds would do as well
         ((30, 60), (40, 40), {"seeds": (), "baseline_collapsed": (41,)}, "not decided"),
     ],
 )

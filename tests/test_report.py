@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fake_home import FakeHome, fake  # noqa: F401
-from finished_runs import MATRIX, WORKS, Study, study, write_eval
+from finished_runs import MATRIX, WORKS, Study, problem_rows, study, write_eval
 
 from core import durable
 from orchestrator.findings import Report
@@ -75,6 +75,15 @@ def test_a_control_that_does_as_well_comes_first(fake: FakeHome) -> None:  # noq
     assert "A negative control" in " ".join(lines[-4:])
 
 
+def test_a_control_of_one_seed_names_the_runs_that_would_decide(fake: FakeHome) -> None:  # noqa: F811
+    made = study(fake, MATRIX.replace('name = "random_V"', 'name = "random_V"\nseeds = [41]', 1))
+    made.finish_all()
+    report = gather(made.plan)
+    (condition,) = [c for c in report.claim.conditions if c.text == "random_V is beaten"]
+    assert condition.holds is None and condition.figure.endswith("would decide: random_V-s42")
+    assert not report.claim.made
+
+
 def test_what_is_missing_failed_left_out_or_foreign_is_named_and_not_averaged(fake: FakeHome) -> None:  # noqa: F811
     made = study(fake)
     made.finish_all(without=("vanilla-s42", "erase-s42", "random_V-s41", "rebound_mul-s43"))
@@ -126,6 +135,41 @@ def test_runs_of_another_plan_in_the_same_home_are_tried_and_not_counted(fake: F
     (foreign,) = [f for f in report.findings if f.kind == "foreign"]
     assert foreign.run == older.run("vanilla-s41").run_id and older.plan.plan_id in foreign.text
     assert arm(report, "vanilla")[0] == 3 and (arm(report, "vanilla")[1] or 0) > 0.7
+
+
+def test_survivors_alone_earn_no_claim(fake: FakeHome) -> None:  # noqa: F811
+    made = study(fake, MATRIX.replace("seeds = [41, 42, 43]", "seeds = [41, 42, 43, 44]", 1))
+    made.finish_all(without=("erase-s44",))
+    made.run("erase-s44").cancel()
+    report = gather(made.plan)
+    assert outcome(report, "H1") == "supported" and not report.claim.made
+    (condition,) = [c for c in report.claim.conditions if c.text.startswith("every planned run")]
+    assert condition.holds is False and "erase-s44" in condition.figure
+
+
+def test_a_protocol_that_came_afterwards_earns_no_claim(fake: FakeHome) -> None:  # noqa: F811
+    bare = MATRIX.replace("[[job]]", "", 1)
+    head, _, tail = bare.partition('name = "eval"')
+    made = study(fake, head + tail.partition("[[hypothesis]]")[1] + tail.partition("[[hypothesis]]")[2])
+    for row in made.plan.content["runs"]:
+        name = f"{row['label']}-s{row['seed']}"
+        made.finish(name, *WORKS[row["label"]], evaluated=False)
+        write_eval(made.run(name), made.run(name), problem_rows(name, *WORKS[row["label"]]))
+    report = gather(made.plan)
+    assert outcome(report, "H1") == "supported" and not report.claim.made
+    assert any("made afterwards" in c.figure for c in report.claim.conditions)
+
+
+def test_a_run_without_a_row_and_a_torn_result_are_not_read(whole: Study) -> None:
+    (whole.run("vanilla-s41").attempt(1) / "metrics.jsonl").unlink()
+    whole.run("vanilla-s42").result_path.write_text('{"schema": 1,')
+    whole.run("vanilla-s43").result_path.write_text("[]")
+    whole.run("eval-erase-s41").spec_path.write_text("{")
+    report = gather(whole.plan)
+    why = {f.run: f.text for f in report.findings if f.run.startswith("vanilla-s4")}
+    assert "0 metrics rows of 12" in why["vanilla-s41"]
+    assert "torn" in why["vanilla-s42"] and "torn" in why["vanilla-s43"]
+    assert arm(report, "vanilla") == (0, None)
 
 
 def test_a_collapsed_treatment_is_no_success(fake: FakeHome) -> None:  # noqa: F811
