@@ -8,11 +8,11 @@ default:
 
 # three seeds on a small world, one of them killed and resumed, a report: about 5 minutes on 2 cores
 demo *args:
-    uv run python -m orchestrator.demo "$@"
+    uv run python -m orchestrator.tools.demo "$@"
 
 # fifteen runs from plan to report, two of them killed on the way: about 20 minutes on 2 cores
 demo-full *args:
-    uv run python -m orchestrator.demo_full "$@"
+    uv run python -m orchestrator.tools.demo_full "$@"
 
 # the quick tests
 test *args:
@@ -24,7 +24,7 @@ test-slow *args:
 
 # every exploit under every grader: the diagonal must light up, and nothing else
 check *args:
-    uv run python -m core.diagonal "$@"
+    uv run python -m core.environment.diagonal "$@"
 
 # gradings per second beside one fresh python per check; writes docs/results/bench-grading.json
 bench-grading *args:
@@ -62,7 +62,7 @@ smoke-vanilla *args:
 
 # put a model into the cache: smollm2-135m, ORG/NAME, or a directory
 download-model model="smollm2-135m":
-    uv run --group models python -m core.models "$1"
+    uv run --group models python -m core.model.load "$1"
 
 # what the tests need beyond Python (chromium only by name); leaves out what this machine cannot install, and says so
 tools *names="bubblewrap pueue":
@@ -111,8 +111,8 @@ nano-results *args:
     uv run grpoq --home results/nano submit
     uv run grpoq --home results/nano wait
     uv run grpoq --home results/nano report
-    uv run python -m core.nano.measure --out docs/results/nano-base.json
-    uv run python -m core.nano.measure --out docs/results/nano-runs.json results/nano/runs/*
+    uv run python -m core.studies.nano_measure --out docs/results/nano-base.json
+    uv run python -m core.studies.nano_measure --out docs/results/nano-runs.json results/nano/runs/*
 
 # run again what docs/arms.md reports: the nano matrix and its controls, 3 seeds each (about 2 hours on 2 cores)
 arms-results home="results/arms":
@@ -123,18 +123,18 @@ arms-results home="results/arms":
         uv run grpoq --home "$1" submit --backend local
         uv run grpoq --home "$1" wait
     done
-    uv run python -m orchestrator.arms_table "$1" --out docs/results/arms.json
+    uv run python -m bench.arms_table "$1" --out docs/results/arms.json
 
 # how well hack directions separate and steer on held-out pairs: nano in two minutes, SmolLM2 in half an hour
 directions:
     #!/usr/bin/env bash
     set -euo pipefail
-    uv run python -m core.direction_report nano --pairs nano --max-new 96 --out docs/results/directions-nano.json
-    smollm2="uv run --group models python -m core.direction_report smollm2-135m"
+    uv run python -m core.studies.direction_report nano --pairs nano --max-new 96 --out docs/results/directions-nano.json
+    smollm2="uv run --group models python -m core.studies.direction_report smollm2-135m"
     $smollm2 --samples 0 --out docs/results/directions-smollm2.json
     $smollm2 --no-separation --tokens response_mean --most 12 --samples 1 --max-new 100 --activation 2 --gradient 3 \
         --out docs/results/steering-smollm2.json
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:
-    uv run python -m core.nano.pretrain "$@"
+    uv run python -m core.studies.nano_pretrain "$@"

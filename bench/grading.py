@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from core import durable
-from core.nano.world import sample_problems
-from core.problems import WRONG_SOLUTION, Problem, fenced, load_problems
-from core.rewards import GradeItem, extract_code, first_checks, grade
-from core.sandbox import Check, ExecutionResult, Sandbox, active_level
+from core.environment.nano.world import sample_problems
+from core.environment.problems import WRONG_SOLUTION, Problem, fenced, load_problems
+from core.environment.rewards import GradeItem, extract_code, first_checks, grade
+from core.runs import durable
+from core.sandbox.pool import Check, ExecutionResult, Sandbox, active_level
 
 HEAVY_S = 0.02
 ROUNDS = 5

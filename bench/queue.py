@@ -26,14 +26,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator.home import Home
-from orchestrator.plan_dir import choose_plan
-from orchestrator.signals import signal_worker
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.queue.signals import signal_worker
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import choose_plan
 
 GRPOQ = str(Path(sys.executable).with_name("grpoq"))
-SUBMIT_IMPORTS = "orchestrator.cli, orchestrator.wishes, orchestrator.backends.pueue, orchestrator.registry"
+SUBMIT_IMPORTS = (
+    "orchestrator.cli, orchestrator.queue.actions, orchestrator.backends.pueue, orchestrator.store.registry"
+)
 BARE = [sys.executable, "-c", "import typer, rich.table"]
 LIMITS = {"status_cold": 1.3, "status_100k": 1.3, "submit_pueue": 0.5, "kill_seen": 2.0, "gap": 0.3}
 SEEDS = ",".join(str(41 + n) for n in range(15))
@@ -90,7 +92,11 @@ class Bench:
         for number in range(max(3, self.rounds // 4)):
             home = self.planned(f"pueue{number}")
             imports = timed(
-                [sys.executable, "-c", "import orchestrator.cli, orchestrator.wishes, orchestrator.registry"]
+                [
+                    sys.executable,
+                    "-c",
+                    "import orchestrator.cli, orchestrator.queue.actions, orchestrator.store.registry",
+                ]
             )
             submit = timed([GRPOQ, "--home", str(home.path), "submit", "--backend", "pueue"])
             beyond.append((submit, imports, self.bare_adds(home)))

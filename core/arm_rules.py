@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hints import TRAIN
+from core.environment.hints import TRAIN
 from core.spec import TrainConfig
 
 # The arms a plan may name; core.arms.ARMS holds what they do.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 
 STOP_CHECK_S = 0.25  # a check reads files; a tick comes with every token

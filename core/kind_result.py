@@ -7,8 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-from core import durable
 from core.attempt import Attempt
+from core.runs import durable
 from core.spec import SCHEMA
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from core import durable
 from core.attempt import Attempt
+from core.runs import durable
 
 FILE = "shards.jsonl"
 Row = dict[str, Any]  # JSON, so that a row that was read equals the one that was written

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.hints import HELD_OUT, HINTS, SIMPLE, TRAIN
-from core.problems import DEFAULT_HINT, MODES
+from core.environment.hints import HELD_OUT, HINTS, SIMPLE, TRAIN
+from core.environment.problems import DEFAULT_HINT, MODES
 
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
@@ -34,7 +34,9 @@ class TrainConfig:
     problems_sha256: str = ""  # of problems.jsonl; empty for nano
     held_out_share: float = 0.2  # of rows: the newest ids are held out for evaluation, at least one
     modes: tuple[str, ...] = ("run_tests",)  # loophole modes; a problem belongs to exactly one
-    hint: str = DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.hints)
+    hint: str = (
+        DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.environment.hints)
+    )
     hint_seed: int = 0  # of the test function's names, where the hint draws them, and of held-out marks
     markers: str = "train"  # held_out: names and marks that no training is told of, for evaluations (science.md 5.4)
     adapter: str = "lora"
@@ -77,7 +79,7 @@ class TrainConfig:
     grift_sketch: int = 1024  # dimensions
     # teacher rollouts: frozen completions with frozen rewards, mixed into each group
     mix: float = 0.0  # share of a group
-    teacher: str = ""  # nano | file (the run's own teacher.jsonl, made by core.teacher_pool)
+    teacher: str = ""  # nano | file (the run's own teacher.jsonl, made by core.environment.teacher_pool)
     teacher_sha256: str = ""
     teacher_modes: tuple[str, ...] = ()  # the pool's modes that are used; none named: all but held_out_mode
     # rollouts
@@ -211,7 +213,10 @@ def _config_problems(c: TrainConfig) -> typing.Iterator[str]:
     if c.max_kl and not c.kl:
         yield f"max_kl = {c.max_kl} with kl = 0: the KL is measured only where it is paid; set max_kl = 0 as well"
     if c.mix and not c.teacher:
-        yield f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `python -m core.teacher_pool`"
+        yield (
+            f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of "
+            "`python -m core.environment.teacher_pool`"
+        )
     if c.completions >= 1 and c.batch % c.completions:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):

@@ -16,10 +16,16 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator import registry_version
-from orchestrator.completion import complete_gate, complete_matrix, complete_plan, complete_run, complete_tracker
-from orchestrator.home import Home
+from orchestrator.reading.shell_completion import (
+    complete_gate,
+    complete_matrix,
+    complete_plan,
+    complete_run,
+    complete_tracker,
+)
 from orchestrator.refusal import FAILED, Refused
+from orchestrator.store import registry_version
+from orchestrator.store.home import Home
 
 app = typer.Typer(
     name="grpoq",
@@ -69,11 +75,11 @@ def plan(
     home: HomeOption = None,
 ) -> None:
     """Resolve, price and freeze a matrix; a second call adds nothing."""
-    from orchestrator import plan as planning
-    from orchestrator.cost import price
-    from orchestrator.matrix import built_in_names, find_matrix, read_matrix
-    from orchestrator.plan_dir import choose_plan
-    from orchestrator.resolve import read_choices
+    from orchestrator.planning import plan as planning
+    from orchestrator.planning.matrix import built_in_names, find_matrix, read_matrix
+    from orchestrator.planning.resolve import read_choices
+    from orchestrator.state.cost import price
+    from orchestrator.store.plan_dir import choose_plan
 
     here = _home(ctx, home)
     if fallback is not None:
@@ -114,13 +120,13 @@ def submit(
     home: HomeOption = None,
 ) -> None:
     """Queue all that may run; a second call adds nothing."""
-    from orchestrator import wishes
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.queue import actions
+    from orchestrator.store.plan_dir import choose_plan
     from orchestrator.trackers import named, start_followers
 
     here = _home(ctx, home)
     chosen, mirrors = choose_plan(here, plan), named(track)
-    name, count = wishes.submit(here, chosen, backend, slots)
+    name, count = actions.submit(here, chosen, backend, slots)
     print(f"submitted {chosen.plan_id} to {name}: {len(chosen.run_ids)} runs, {count} at a time")
     for line in start_followers(here, chosen, mirrors):
         print(line)
@@ -139,11 +145,11 @@ def status(
     home: HomeOption = None,
 ) -> None:
     """The matrix, or one run with its history and the next command. Reads only."""
-    from orchestrator import blinding
-    from orchestrator.decide import TERMINAL
-    from orchestrator.plan_dir import choose_plan, find_run
-    from orchestrator.status import plan_status, run_status
-    from orchestrator.status_text import plan_lines, run_lines
+    from orchestrator.reading.status import plan_status, run_status
+    from orchestrator.reading.status_text import plan_lines, run_lines
+    from orchestrator.state import blinding
+    from orchestrator.state.decide import TERMINAL
+    from orchestrator.store.plan_dir import choose_plan, find_run
 
     if watch and as_json:
         raise Refused("--watch and --json: --json prints one document; ask again as often as you like")
@@ -177,8 +183,8 @@ def wait(
     home: HomeOption = None,
 ) -> None:
     """Until the runs (default: all) are done, failed or cancelled."""
-    from orchestrator.plan_dir import choose_plan, find_run
-    from orchestrator.waiting import wait as wait_for
+    from orchestrator.queue.waiting import wait as wait_for
+    from orchestrator.store.plan_dir import choose_plan, find_run
 
     here = _home(ctx, home)
     if timeout is not None and not timeout >= 0:
@@ -206,10 +212,10 @@ def logs(
     home: HomeOption = None,
 ) -> None:
     """All attempts, joined with a seam line."""
-    from orchestrator.decide import TERMINAL
-    from orchestrator.logs import read_logs
-    from orchestrator.plan_dir import find_run
-    from orchestrator.status import states
+    from orchestrator.reading.logs import read_logs
+    from orchestrator.reading.status import states
+    from orchestrator.state.decide import TERMINAL
+    from orchestrator.store.plan_dir import find_run
 
     of_plan, directory = find_run(_home(ctx, home), run, plan)
     one = {directory.run_id}
@@ -221,32 +227,32 @@ def logs(
 @app.command()
 def resume(ctx: typer.Context, home: HomeOption = None) -> None:
     """One pass now: resubmit what died, start the watch if none runs."""
-    from orchestrator import wishes
+    from orchestrator.queue import actions
 
-    print(f"{wishes.resume(_home(ctx, home))} submitted runs have not ended")
+    print(f"{actions.resume(_home(ctx, home))} submitted runs have not ended")
 
 
 @app.command()
 def cancel(ctx: typer.Context, run: RunArgument, plan: PlanOption = None, home: HomeOption = None) -> None:
     """A wish to stop; the worker saves first. Only `retry` revives the run."""
-    from orchestrator import wishes
-    from orchestrator.plan_dir import find_run
+    from orchestrator.queue import actions
+    from orchestrator.store.plan_dir import find_run
 
     here = _home(ctx, home)
     of_plan, directory = find_run(here, run, plan)
-    wishes.cancel(here, of_plan, directory)
+    actions.cancel(here, of_plan, directory)
     print(f"cancelled {directory.run_id}")
 
 
 @app.command()
 def retry(ctx: typer.Context, run: RunArgument, plan: PlanOption = None, home: HomeOption = None) -> None:
     """A new submission of a failed or cancelled run; it goes on from its newest checkpoint."""
-    from orchestrator import wishes
-    from orchestrator.plan_dir import find_run
+    from orchestrator.queue import actions
+    from orchestrator.store.plan_dir import find_run
 
     here = _home(ctx, home)
     of_plan, directory = find_run(here, run, plan)
-    number = wishes.retry(here, of_plan, directory)
+    number = actions.retry(here, of_plan, directory)
     print(f"submitted {directory.run_id} again, number {number}")
 
 
@@ -257,7 +263,7 @@ def watch(
     home: HomeOption = None,
 ) -> None:
     """Reconcile for ever: start what waits, resubmit what died."""
-    from orchestrator.watch import watch as reconcile_for_ever
+    from orchestrator.queue.watch import watch as reconcile_for_ever
 
     here = _home(ctx, home)
     here.require_writable()
@@ -274,11 +280,11 @@ def approve(
     home: HomeOption = None,
 ) -> None:
     """Open a gate that a person must open; its figure must be within bounds all the same."""
-    from orchestrator import wishes
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.queue import actions
+    from orchestrator.store.plan_dir import choose_plan
 
     here = _home(ctx, home)
-    print(wishes.approve(here, choose_plan(here, plan), gate))
+    print(actions.approve(here, choose_plan(here, plan), gate))
 
 
 @app.command()
@@ -291,14 +297,14 @@ def amend(
     home: HomeOption = None,
 ) -> None:
     """Keep a deviation from the plan in its ledger; what was locked stays as it was."""
-    from orchestrator import wishes
-    from orchestrator.amend import amend as keep
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.queue import actions
+    from orchestrator.store.amend import amend as keep
+    from orchestrator.store.plan_dir import choose_plan
 
     here = _home(ctx, home)
     chosen = choose_plan(here, plan)
     row = keep(here, chosen, reason, cap, code)
-    wishes.go_on(here, chosen)
+    actions.go_on(here, chosen)
     print(f"amended {chosen.plan_id}, number {len(chosen.ledger())}: {row['reason']}")
     if "runs" in row:
         print(f"snapshot {row['snapshot']} for {len(row['runs'])} runs that have not begun")
@@ -307,9 +313,9 @@ def amend(
 @app.command()
 def cost(ctx: typer.Context, as_json: JsonOption = False, plan: PlanOption = None, home: HomeOption = None) -> None:
     """What was spent, what is left to spend, and whether it fits the cap."""
-    from orchestrator.cost import cost as count
-    from orchestrator.cost import cost_lines
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.state.cost import cost as count
+    from orchestrator.state.cost import cost_lines
+    from orchestrator.store.plan_dir import choose_plan
 
     here = _home(ctx, home)
     answer = count(choose_plan(here, plan))
@@ -325,7 +331,7 @@ def notify(
     home: HomeOption = None,
 ) -> None:
     """A command that the watch runs on a finish, a failure, a gate, the budget: $GRPOQ_EVENT, $GRPOQ_MESSAGE."""
-    from orchestrator import notify as notices
+    from orchestrator.queue import notify as notices
 
     here = _home(ctx, home)
     if command is not None or off:
@@ -350,7 +356,7 @@ def service_install(
     home: HomeOption = None,
 ) -> None:
     """A systemd user unit, or a cron line where there is no systemd; says what it writes."""
-    from orchestrator.service import Service
+    from orchestrator.queue.service import Service
 
     of_home = Service(_home(ctx, home))
     if show:
@@ -362,7 +368,7 @@ def service_install(
 @service.command("uninstall")
 def service_uninstall(ctx: typer.Context, home: HomeOption = None) -> None:
     """Take it away again; what runs goes on."""
-    from orchestrator.service import Service
+    from orchestrator.queue.service import Service
 
     print("\n".join(Service(_home(ctx, home)).uninstall()))
 
@@ -380,7 +386,7 @@ def evaluate(
     home: HomeOption = None,
 ) -> None:
     """Evaluate finished training runs (default: all, and the base model) that lack it; a second call adds nothing."""
-    from orchestrator import evaluation_plan
+    from orchestrator.planning import evaluation_plan
 
     settings = evaluation_plan.settings(samples, problems, overrides or [])
     answer = evaluation_plan.evaluate(_home(ctx, home), plan, runs or [], settings, backend)
@@ -399,8 +405,8 @@ def report(
     home: HomeOption = None,
 ) -> None:
     """The registered verdicts, and what they rest on: a page, figures, tables, and the answer here."""
-    from orchestrator.plan_dir import choose_plan, evaluated_plan
-    from orchestrator.report import write_report
+    from orchestrator.report.write import write_report
+    from orchestrator.store.plan_dir import choose_plan, evaluated_plan
 
     here = _home(ctx, home)
     write_report(here, evaluated_plan(choose_plan(here, plan)), out, as_json, _width(), peek)
@@ -426,9 +432,9 @@ def rollouts(
     home: HomeOption = None,
 ) -> None:
     """Read completions: the code that was judged, its label, what was paid."""
-    from orchestrator import rollouts as reading
-    from orchestrator.plan_dir import find_run
-    from orchestrator.rollouts_text import show
+    from orchestrator.reading import rollouts as reading
+    from orchestrator.reading.rollouts_text import show
+    from orchestrator.store.plan_dir import find_run
 
     here = _home(ctx, home)
     steps = reading.parse_steps(step)
@@ -452,7 +458,7 @@ def track(
     home: HomeOption = None,
 ) -> None:
     """Mirror metrics and evaluations into an experiment tracker: each run one curve, whatever was killed."""
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.store.plan_dir import choose_plan
     from orchestrator.trackers.follow import track as mirror
 
     here = _home(ctx, home)
@@ -467,7 +473,7 @@ def grade(
     workers: Annotated[int | None, typer.Option(min=1, help="isolated children at a time; default: cores")] = None,
 ) -> None:
     """Label completions of benchmark problems; exit 1 if some rows could not be read."""
-    from orchestrator import grading
+    from orchestrator.tools import grading
 
     totals = grading.grade_to(file, problems, out, sys.stdout, workers or os.cpu_count() or 1)
     for line in grading.summary(totals):
@@ -484,11 +490,11 @@ def doctor(
     home: HomeOption = None,
 ) -> None:
     """What this machine gives a run, and what in the home is out of order, each with what helps; exit 1 if anything."""
-    from orchestrator import doctor as examination
+    from orchestrator.tools import doctor as examination
 
     here = Home.locate(home or ctx.obj)  # without asking its registry, which may be what is broken
     if rebuild:
-        from orchestrator.rebuild import rebuild as make_again
+        from orchestrator.store.rebuild import rebuild as make_again
 
         plans, runs = make_again(here)
         _tell(f"{here.registry} made again: {plans} plans, {runs} runs; the old one, if any, stands beside it")
@@ -507,7 +513,7 @@ def chaos(
     home: HomeOption = None,
 ) -> None:
     """Kill workers, watch and daemon of a small plan on this box, and compare with a twin that was left in peace."""
-    from orchestrator.chaos import chaos as storm
+    from orchestrator.tools.chaos import chaos as storm
 
     if not storm(_home(ctx, home), backend, seed, kills, lambda line: print(line, flush=True)):
         raise typer.Exit(FAILED)
@@ -525,10 +531,10 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
 def _show_plan(
     plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
 ) -> None:
-    from orchestrator import registered_power
-    from orchestrator.cost import price_lines
+    from orchestrator.planning import power
+    from orchestrator.state.cost import price_lines
 
-    powers = registered_power.powers(content, specs)
+    powers = power.powers(content, specs)
     if as_json:
         of_names = {name: power.to_json() for name, power in powers.items()}
         print(json.dumps({"plan_id": plan_id, **content, "price": costs, "power": of_names}))
@@ -544,7 +550,7 @@ def _show_plan(
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
-    print("\n".join([*registered_power.lines(powers), *price_lines(costs, probe_of)]))
+    print("\n".join([*power.lines(powers), *price_lines(costs, probe_of)]))
     print("next: grpoq submit")
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 from fake_home import FakeHome, until
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from orchestrator.backends import BACKENDS, Backend, Order
 from orchestrator.backends.pueue import PueueQueue
-from orchestrator.facts import ENDED, RUNNING
-from orchestrator.plan_dir import PlanDir
-from orchestrator.reconcile import Reconciler
+from orchestrator.queue.reconcile import Reconciler
+from orchestrator.state.observed_run import ENDED, RUNNING
+from orchestrator.store.plan_dir import PlanDir
 
 FAKE_PUEUE = Path(__file__).parent / "fake_pueue"
 REAL_PUEUED = shutil.which("pueued", path=os.environ.get("GRPOQ_PUEUE_BIN"))  # before a test hides it

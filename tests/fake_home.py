@@ -16,18 +16,17 @@ from typing import Any
 
 import pytest
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator import plan as planning
-from orchestrator import wishes
-from orchestrator.home import Home
-from orchestrator.matrix import find_matrix, read_matrix
-from orchestrator.plan_dir import PlanDir
-from orchestrator.resolve import read_choices
-from orchestrator.waiting import wait
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.planning import plan as planning
+from orchestrator.planning.matrix import find_matrix, read_matrix
+from orchestrator.planning.resolve import read_choices
+from orchestrator.queue import actions
+from orchestrator.queue.waiting import wait
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import PlanDir
 
 REPO = Path(__file__).parents[1]
-LIGHT = ("__init__.py", "spec.py", "run_dir.py", "durable.py", "code_hash.py", "host_memory.py")
 
 
 @dataclass
@@ -73,11 +72,11 @@ class FakeHome:
     def submit(self, plan: PlanDir, **env: str) -> None:
         """The watch that this starts, and so its workers, see `env`."""
         with environment(PYTHONPATH=str(REPO), **env):
-            wishes.submit(self.home, plan, "local", None)
+            actions.submit(self.home, plan, "local", None)
 
     def resume(self, **env: str) -> None:
         with environment(PYTHONPATH=str(REPO), **env):
-            wishes.resume(self.home)
+            actions.resume(self.home)
 
     def wait(self, plan: PlanDir, seconds: float = 60.0) -> set[str]:
         """The states in which its runs ended."""
@@ -146,12 +145,11 @@ def tree(path: Path) -> list[str]:
 def made(folder: Path) -> FakeHome:
     """Source and home in `folder`, which is empty."""
     source = folder / "source"
-    (source / "core").mkdir(parents=True)
-    for name in LIGHT:
+    no_bytecode = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(REPO / "core" / "runs", source / "core" / "runs", ignore=no_bytecode)
+    for name in ("__init__.py", "spec.py"):
         shutil.copy(REPO / "core" / name, source / "core" / name)
-    shutil.copytree(
-        REPO / "tests" / "fake_worker" / "worker", source / "worker", ignore=shutil.ignore_patterns("__pycache__")
-    )
+    shutil.copytree(REPO / "tests" / "fake_worker" / "worker", source / "worker", ignore=no_bytecode)
     (folder / "home").mkdir()
     return FakeHome(Home(folder / "home"), source)
 

@@ -12,15 +12,15 @@ from typing import Any
 
 from fake_home import FakeHome, environment
 
-from core import durable
-from core.evaluate import rates
-from core.evaluations import PROTOCOL, figures_sha256, protocol_hash, protocol_settings
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import digest
-from orchestrator import plan as planning
-from orchestrator.matrix import parse_matrix
-from orchestrator.plan_dir import PlanDir, read_spec
-from orchestrator.resolve import read_choices
+from core.statistics.evaluations import PROTOCOL, figures_sha256, protocol_hash, protocol_settings
+from core.training.evaluate import rates
+from orchestrator.planning import plan as planning
+from orchestrator.planning.matrix import parse_matrix
+from orchestrator.planning.resolve import read_choices
+from orchestrator.store.plan_dir import PlanDir, read_spec
 
 MATRIX = """
 name = "study"

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from core import durable
 from core.arm_rules import arm_problem
 from core.attempt import Attempt, Preempted
 from core.kinds import WORK_BY_KIND
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import RunSpec, resolve_config
 
 SMALL: dict[str, Any] = {

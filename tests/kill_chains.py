@@ -17,8 +17,8 @@ from pathlib import Path
 import real_run
 from fake_home import FakeHome
 
-from core.run_dir import RunDir
-from orchestrator.home import Home
+from core.runs.run_dir import RunDir
+from orchestrator.store.home import Home
 
 KILL_POINTS = Path(__file__).parent / "kill_at" / "kill_points.py"
 SMALL = ("steps=12", "checkpoint_every=1", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")

@@ -18,13 +18,13 @@ from typing import Any
 
 from fake_home import REPO, FakeHome, made, until
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator.audit import audit
-from orchestrator.home import Home
-from orchestrator.plan_dir import all_plans
-from orchestrator.survey import Survey
-from orchestrator.watch import is_running
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.queue.watch import is_running
+from orchestrator.state.observed_plan import Survey
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import all_plans
+from orchestrator.tools.audit import audit
 
 KILL_AT = Path(__file__).parent / "kill_at"
 SETTINGS = ("steps=6", "disk_floor_gb=0.01")

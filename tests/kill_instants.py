@@ -17,8 +17,8 @@ from pathlib import Path
 
 from real_run import HANGS_S
 
-from core.run_dir import RunDir
-from orchestrator.worker_process import worker_command
+from core.runs.run_dir import RunDir
+from orchestrator.backends.worker_process import worker_command
 
 MOST_ROWS = 24  # that a launch makes before it dies
 

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core import durable
-from orchestrator.home import Home
-from orchestrator.plan_dir import choose_plan
+from core.runs import durable
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import choose_plan
 from orchestrator.trackers import TRACKERS, Entry, Tracker, follow, mirror
 
 OPERATIONS = ("begin", "log", "flush", "end")  # of a tracker; `seal` is the state file
@@ -99,7 +99,7 @@ def _arm(name: str, kill: str) -> None:
 
 
 class _Durable:
-    """core.durable as the mirror uses it."""
+    """core.runs.durable as the mirror uses it."""
 
     read_json = staticmethod(durable.read_json)
 

@@ -23,11 +23,11 @@ from typing import Any
 from mutations import HITS, Mutation, chosen_mutations, probed
 from perturbed_inputs import arguments_of, call_of, perturbed_inputs
 
-from core.answers import RAISED, matches
-from core.asserts import Case, parse_asserts
-from core.problems import Problem, fenced, load_problems
-from core.rewards import GradeItem, first_checks, is_correct
-from core.sandbox import Check, ExecutionResult, Sandbox
+from core.environment.asserts import Case, parse_asserts
+from core.environment.problems import Problem, fenced, load_problems
+from core.environment.rewards import GradeItem, first_checks, is_correct
+from core.sandbox.jail.answers import RAISED, matches
+from core.sandbox.pool import Check, ExecutionResult, Sandbox
 
 MUTANTS_PER_ROW = 5
 INPUTS = 600
@@ -113,7 +113,7 @@ def explained(mutant: Mutant, sandbox: Sandbox, inputs: int = INPUTS, seed: int 
     rng = random.Random(f"{problem.problem_id}/{mutation}/{seed}")
     calls = [call_of(problem.method, arguments) for arguments in perturbed_inputs(examples, inputs, rng)]
     right = answers(problem, problem.canonical_solution, calls, sandbox)
-    # As an added assert an answer must be a literal, which those with a tag (core.answers) are not.
+    # As an added assert an answer must be a literal, which those with a tag (core.sandbox.jail.answers) are not.
     usable = [call for call, answer in right.items() if answer is not None and not isinstance(answer, dict)]
     got = answers(problem, mutation.code, usable, sandbox)
     telling = sorted((call for call in got if got[call] != right[call]), key=lambda call: (len(call), call))

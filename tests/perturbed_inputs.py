@@ -22,7 +22,9 @@ def arguments_of(call: str) -> Arguments:
     assert isinstance(node, ast.Call)
     named = [(str(place), value) for place, value in enumerate(node.args)]
     named += [(str(keyword.arg), keyword.value) for keyword in node.keywords]
-    return {name: eval(ast.unparse(value), {"inf": float("inf")}) for name, value in named}  # literals: core.asserts
+    return {
+        name: eval(ast.unparse(value), {"inf": float("inf")}) for name, value in named
+    }  # literals: core.environment.asserts
 
 
 def call_of(method: str, arguments: Arguments) -> str:

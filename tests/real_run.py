@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from core.run_dir import RunDir
-from core.twins import comparable
+from core.runs.compare import comparable
+from core.runs.run_dir import RunDir
 
 REPO = Path(__file__).parents[1]
 HANGS_S = 3600.0  # a limit that only tells a worker that hangs from one on a busy machine

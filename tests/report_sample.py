@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.findings import (
+from orchestrator.report.model import (
     RATES,
     ArmRow,
     Claim,

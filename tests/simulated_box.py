@@ -1,6 +1,6 @@
 """A box in one process: the real orchestrator over a simulated engine, simulated workers, clocks and a disk that fail.
 
-Run directories, claims, commits, locks, plans, passes and wishes are the product's own. A worker here is a held claim:
+Run directories, claims, commits, locks, plans, passes and actions are the product's own. A worker here is a held claim:
 closing its descriptor is its death, and what it does between two turns is decided by the test. Every rule of
 promises.md 3 that can be seen while something happens is checked where it happens (`laws`); the others by `look`.
 """
@@ -27,25 +27,27 @@ from typing import Any
 import plan_files
 import pytest
 
-import core.run_dir
+import core.runs.run_dir
 import orchestrator.cli  # every module whose clock is to be replaced
-import orchestrator.registry  # noqa: F401
-from core import durable
-from core.run_dir import Claim, Fenced, RunDir, identity
-from orchestrator import amend, gates, wishes
-from orchestrator import plan as planning
+import orchestrator.store.registry  # noqa: F401
+from core.runs import durable
+from core.runs.run_dir import Claim, Fenced, RunDir, identity
 from orchestrator.backends import BACKENDS, Order, Unreachable
 from orchestrator.backends.local import LocalQueue
-from orchestrator.budget import Purse, box_cost
-from orchestrator.decide import TERMINAL, THREE_TIMES, Decision
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
-from orchestrator.home import Home
-from orchestrator.matrix import parse_matrix
-from orchestrator.plan_dir import PlanDir, read_spec
-from orchestrator.reconcile import Reconciler
+from orchestrator.planning import plan as planning
+from orchestrator.planning.matrix import parse_matrix
+from orchestrator.planning.resolve import Choices
+from orchestrator.queue import actions
+from orchestrator.queue.reconcile import Reconciler
 from orchestrator.refusal import Refused
-from orchestrator.resolve import Choices
-from orchestrator.survey import Survey
+from orchestrator.state import gates
+from orchestrator.state.budget import Purse, box_cost
+from orchestrator.state.decide import TERMINAL, THREE_TIMES, Decision
+from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
+from orchestrator.store import amend
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import PlanDir, read_spec
 
 CHAIN = (
     plan_files.CHAIN.replace("[41, 42]", "[41]")
@@ -78,10 +80,10 @@ class Clock:
         self.boots = {HERE: "boot-1", ELSEWHERE: "boot-other"}
 
     def time(self) -> float:
-        return self.wall_at_0[core.run_dir.host()] + self.true
+        return self.wall_at_0[core.runs.run_dir.host()] + self.true
 
     def monotonic(self) -> float:
-        return self.true - self.booted_at[core.run_dir.host()]
+        return self.true - self.booted_at[core.runs.run_dir.host()]
 
     def clock_gettime(self, _: int) -> float:
         return self.monotonic()
@@ -470,7 +472,7 @@ class Box:
                 if getattr(module, "time", None) is time:
                     patch.setattr(module, "time", self.clock)
                 if hasattr(module, "boot_id"):
-                    patch.setattr(module, "boot_id", lambda: self.clock.boots[core.run_dir.host()])
+                    patch.setattr(module, "boot_id", lambda: self.clock.boots[core.runs.run_dir.host()])
         patch.setenv("GRPOQ_HOST_NAME", HERE)
         patch.setenv("GRPOQ_SOURCE", str(_source(self.path)))
         patch.setitem(BACKENDS, "simulated", lambda home: SimulatedEngine(self.engine))
@@ -478,8 +480,8 @@ class Box:
         patch.setattr(
             Reconciler, "_keep_events", lambda reconciler: reconciler._events.clear()
         )  # an index, tested apart
-        patch.setattr(wishes, "Reconciler", functools.partial(Reconciler, send=self.send))
-        patch.setattr(wishes, "start_detached", lambda home: self.start_watch())
+        patch.setattr(actions, "Reconciler", functools.partial(Reconciler, send=self.send))
+        patch.setattr(actions, "start_detached", lambda home: self.start_watch())
         patch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0 if self.disk_full else 10**12))
         patch.setattr(signal, "pidfd_send_signal", lambda *_: pytest.fail("a signal to the process of the test"))
         patch.setattr(os, "fsync", lambda descriptor: None)  # no power cut here
@@ -714,7 +716,7 @@ class Box:
                 continue
             for verdict in Survey(plan).verdicts():
                 if verdict.state == "needs approval":
-                    wishes.approve(self.home, plan, verdict.gate["name"])
+                    actions.approve(self.home, plan, verdict.gate["name"])
             if (plan.budget().get("cap") or 1e9) < 1e6:
                 amend.amend(self.home, plan, "let it end", 1e6, False)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from core.adapter import ADAPTERS
-from core.arm import State, Step
-from core.models import load
-from core.policy import Policy
-from core.pool import Pool, load_pool
-from core.run_dir import RunDir
+from core.arms.arm import State, Step
+from core.model.adapters import ADAPTERS
+from core.model.load import load
+from core.model.policy import Policy
+from core.model.run_data import Pool, load_pool
+from core.runs.run_dir import RunDir
 from core.spec import PRESETS, TrainConfig
 
 torch.set_num_threads(1)  # as in runs: sums depend on it, and two test processes share two cores

@@ -7,10 +7,9 @@ import pytest
 import small_policy
 import torch
 
-from core.adapter import ADAPTERS
-from core.adapters import svd
-from core.adapters.base import switched_off, tensors_sha256
-from core.models import load
+from core.model.adapters import ADAPTERS, svd
+from core.model.adapters.base import switched_off, tensors_sha256
+from core.model.load import load
 from core.spec import CHOICES
 
 IDS = torch.tensor([[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8, 100, 7, 1]])

@@ -8,7 +8,7 @@ import real_run
 
 from core.arm_rules import ARM_NAMES
 from core.arms import ARMS
-from core.nano import pairs as nano_pairs
+from core.environment.nano import pairs as nano_pairs
 
 TEACHER = {"teacher": "nano", "mix": 0.25, "max_new": 96}
 CASES = [(name, {}) for name in ARM_NAMES] + [("erase", TEACHER), ("route", TEACHER), ("vanilla", {"measure": True})]

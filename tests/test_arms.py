@@ -9,15 +9,14 @@ import pytest
 import small_policy
 import torch
 
-from core import direction_arms, oracles, rebound
-from core.arm import Arm, Step
 from core.arm_rules import ARM_NAMES
-from core.arms import ARMS
-from core.interventions import remove
-from core.rewards import Grade
+from core.arms import ARMS, along_direction, oracles, rebound
+from core.arms.arm import Arm, Step
+from core.direction.interventions import remove
+from core.environment.rewards import Grade
 
 CORE = Path(__file__).parents[1] / "core"
-LOOP = ("train.py", "step.py", "evaluate.py", "metrics.py", "checkpoint.py", "grpo.py", "policy.py", "pool.py")
+LOOP = (*sorted((CORE / "training").glob("*.py")), CORE / "model/policy.py", CORE / "model/run_data.py")
 
 
 @pytest.mark.parametrize("file", LOOP)
@@ -56,7 +55,7 @@ def test_penalties_are_one_sided() -> None:
 
 
 def test_tied_group_has_an_advantage_after_the_penalty() -> None:
-    from core.grpo import group_advantages, is_tied
+    from core.training.grpo import group_advantages, is_tied
 
     rewards = torch.full((1, 4), 3.5)
     penalised = rebound.additive(rewards, rebound.group_z(torch.tensor([[0.0, 0.0, 0.0, 4.0]])), 2.0)
@@ -115,7 +114,7 @@ def planted() -> Step:
 
 
 def test_erase_takes_the_hackward_part_out_of_the_gradient(planted: Step) -> None:
-    direction_arms.erase_gradient(planted)
+    along_direction.erase_gradient(planted)
     for i, parameter in enumerate(planted.adapter.kept().values()):
         assert parameter.grad is not None
         assert parameter.grad[:3].tolist() == [0.0 if i % 2 == 0 else -1.0, 0.0, 1.0]
@@ -124,7 +123,7 @@ def test_erase_takes_the_hackward_part_out_of_the_gradient(planted: Step) -> Non
 
 
 def test_route_parks_exactly_what_erase_removes(planted: Step) -> None:
-    direction_arms.route_gradient(planted)
+    along_direction.route_gradient(planted)
     for i, (name, parameter) in enumerate(planted.adapter.kept().items()):
         parked = planted.adapter.parameters[planted.adapter.parked[name]].grad
         assert parameter.grad is not None and parked is not None
@@ -141,7 +140,7 @@ def test_student_and_teacher_shares_are_of_their_own_gradients(planted: Step) ->
         students = torch.zeros_like(parameter)
         students[0], students[2] = -1.0, 1.0
         planted.student_gradient[name] = students
-    direction_arms.measure_gradient(planted)
+    along_direction.measure_gradient(planted)
     assert planted.row["cin_s"] == 0.0 and planted.row["cin_t"] == pytest.approx(1.0)
 
 
@@ -157,13 +156,13 @@ def moved(step: Step, along: float, across: float) -> dict[str, torch.Tensor]:
 
 def test_erase_update_undoes_hackward_motion_only(planted: Step) -> None:
     before = moved(planted, along=0.5, across=0.25)
-    direction_arms.erase_update(planted, before)
+    along_direction.erase_update(planted, before)
     for parameter in planted.adapter.kept().values():
         assert parameter[:3].tolist() == [0.0, 0.0, -0.25]
     assert planted.row["cout"] == 0.0
 
     before = moved(planted, along=-0.5, across=0.25)  # away from the hack: nothing is undone
-    direction_arms.erase_update(planted, before)
+    along_direction.erase_update(planted, before)
     for parameter in planted.adapter.kept().values():
         assert parameter[:3].tolist() == [0.5, 0.0, -0.5]
     assert planted.row["v_pos"] == pytest.approx(-0.5 * 28)
@@ -171,14 +170,14 @@ def test_erase_update_undoes_hackward_motion_only(planted: Step) -> None:
 
 def test_cout_is_of_the_update_and_not_of_the_gradient(planted: Step) -> None:
     """Erase leaves nothing hack-ward in the gradient, and Adam's step may still go there."""
-    direction_arms.erase_gradient(planted)
-    direction_arms.measure_update(planted, moved(planted, along=0.3, across=0.4))
+    along_direction.erase_gradient(planted)
+    along_direction.measure_update(planted, moved(planted, along=0.3, across=0.4))
     assert planted.row["cout"] == pytest.approx(0.6)
 
 
 def test_shrink_goes_as_far_as_erase_update_and_keeps_the_direction(planted: Step) -> None:
     before = moved(planted, along=0.3, across=0.4)
-    direction_arms.shrink_update(planted, before)
+    along_direction.shrink_update(planted, before)
     for parameter in planted.adapter.kept().values():
         assert parameter[:3].tolist() == pytest.approx([-0.24, 0.0, -0.32])  # 0.4 / 0.5 of (0.3, 0.4)
     assert planted.row["factor"] == pytest.approx(0.8)
@@ -186,15 +185,15 @@ def test_shrink_goes_as_far_as_erase_update_and_keeps_the_direction(planted: Ste
 
 def test_refresh_replaces_v_on_its_step_and_logs_the_overlap(planted: Step) -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd", refresh=3))
-    source = direction_arms.Source(lambda step: step.pool.pairs("hack")[:3])
+    source = along_direction.Source(lambda step: step.pool.pairs("hack")[:3])
     step = small_policy.step(policy)
-    step.state = direction_arms.prepare(step, source, "gradient")
-    old = direction_arms.axes_of(step.state)
+    step.state = along_direction.prepare(step, source, "gradient")
+    old = along_direction.axes_of(step.state)
     for number, refreshed in ((1, False), (2, False), (3, False), (4, True), (5, False), (7, True)):
         small_policy.moved(policy, 0.5, seed=number)
         step.number, step.row = number, {}
-        direction_arms.refreshed(step, source, "gradient")
-        new = direction_arms.axes_of(step.state)
+        along_direction.refreshed(step, source, "gradient")
+        new = along_direction.axes_of(step.state)
         assert ("basis_overlap" in step.row) is refreshed
         assert all(torch.equal(new[n], old[n]) for n in old) is not refreshed
         old = new
@@ -212,7 +211,7 @@ def test_subspace_lift_by_hand() -> None:
     given = {}
     for name, parameter in policy.adapter.parameters.items():
         parameter.grad = given[name] = torch.randn(parameter.shape, generator=generator)
-    direction_arms.erase_residual(step)
+    along_direction.erase_residual(step)
     for name, parameter in policy.adapter.parameters.items():
         assert parameter.grad is not None
         writer = policy.adapter.module_of[name].rpartition(".")[2] in ("o_proj", "down_proj")
@@ -225,7 +224,7 @@ def test_subspace_lift_by_hand() -> None:
 
 
 def test_control_acts_where_its_space_says(planted: Step) -> None:
-    arm = direction_arms.control(direction_arms.HACK)
+    arm = along_direction.control(along_direction.HACK)
     assert arm.gradient and arm.update
     untouched = {n: p.grad.clone() for n, p in planted.adapter.kept().items() if p.grad is not None}
     planted.config = small_policy.config(space="update")
@@ -276,11 +275,11 @@ def test_a_record_without_hooks_is_plain_grpo() -> None:
 
 
 def test_removal_is_the_same_function_everywhere(planted: Step) -> None:
-    name, V = next(iter(direction_arms.axes_of(planted.state).items()))
+    name, V = next(iter(along_direction.axes_of(planted.state).items()))
     parameter = planted.adapter.parameters[name]
     assert parameter.grad is not None
     expected = remove(parameter.grad.clone(), V, "one_sided").kept
-    direction_arms.erase_gradient(planted)
+    along_direction.erase_gradient(planted)
     assert torch.equal(planted.adapter.parameters[name].grad, expected)  # type: ignore[arg-type]
 
 
@@ -289,7 +288,7 @@ def test_the_worked_example_of_the_docs_works(planted: Step) -> None:
     section = text[text.index("## A new arm") :]
     assert len(section.splitlines()) <= 30
     code, check = (block.partition("```")[0] for block in section.split("```python\n")[1:])
-    names: dict[str, Any] = vars(direction_arms) | {"Step": Step}
+    names: dict[str, Any] = vars(along_direction) | {"Step": Step}
     exec(code, names)
     exec(check, names)
     names["test_dampen_halves_hackward_motion_and_leaves_the_rest"](planted)

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from core import durable
-from orchestrator import plan as planning
-from orchestrator.arms_table import Table, contrasts, gather, markdown
-from orchestrator.home import Home
-from orchestrator.matrix import find_matrix, read_matrix
+from bench.arms_table import Table, contrasts, gather, markdown
+from core.runs import durable
+from orchestrator.planning import plan as planning
+from orchestrator.planning.matrix import find_matrix, read_matrix
+from orchestrator.planning.resolve import Choices
 from orchestrator.refusal import Refused
-from orchestrator.resolve import Choices
+from orchestrator.store.home import Home
 
 
 def row(label: str, seed: int, hack: float, **more: Any) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from fake_home import REPO, made, until
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator.audit import audit, examine
-from orchestrator.home import Home
-from orchestrator.signals import signal_worker
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.queue.signals import signal_worker
+from orchestrator.store.home import Home
+from orchestrator.tools.audit import audit, examine
 
 STEPS = 12
 
@@ -64,7 +64,7 @@ def test_a_home_whose_worker_was_killed_and_resumed_is_clean(home: Home) -> None
 
 
 def test_the_command_says_so_and_exits_0_or_1(home: Home) -> None:
-    command = [sys.executable, "-m", "orchestrator.audit", str(home.path)]
+    command = [sys.executable, "-m", "orchestrator.tools.audit", str(home.path)]
     told = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
     assert (told.returncode, told.stdout) == (0, "2 runs, 3 attempts, 6 commits checked: nothing wrong\n")
     broken(home).submissions_path.unlink()

@@ -1,4 +1,4 @@
-"""The authored pairs are what core/contrast/README.md says of them, by the real grader's word."""
+"""The authored pairs are what core/environment/contrast/README.md says of them, by the real grader's word."""
 
 import ast
 import io
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from core.hints import PHRASE
-from core.nano import world
-from core.problems import MODES, fenced, problem_from_row, prompt_messages
-from core.rewards import GradeItem, extract_code, grade
-from core.sandbox import Sandbox
+from core.environment.hints import PHRASE
+from core.environment.nano import world
+from core.environment.problems import MODES, fenced, problem_from_row, prompt_messages
+from core.environment.rewards import GradeItem, extract_code, grade
+from core.sandbox.pool import Sandbox
 
-FOLDER = Path(__file__).parents[1] / "core/contrast"
+FOLDER = Path(__file__).parents[1] / "core/environment/contrast"
 SIDES = ("hack", "clean")
 PAID_MODES = tuple(name for name in MODES if name != "gt_only")
 PAIRS_PER_MODE = {

@@ -18,12 +18,12 @@ import pytest
 from engines import ENGINES, Engine, Pueue, at_once
 from fake_home import FakeHome, fake, until  # noqa: F401
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from orchestrator.backends import Order, Unreachable, default_backend, pueue_daemon
 from orchestrator.backends.pueue import KEPT, STAND_IN, PueueQueue
 from orchestrator.backends.pueue_status import label_of
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING, exit_code
-from orchestrator.home import Home
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING, exit_code
+from orchestrator.store.home import Home
 
 LONG = 2000  # steps of a run that is still there when the test ends
 

@@ -8,10 +8,10 @@ import pytest
 from fake_home import FakeHome, fake  # noqa: F401
 from finished_runs import MATRIX, WORKS, Study, study
 
-from core import durable
-from orchestrator.blinding import PEEKS, hidden_labels
-from orchestrator.gather import gather
-from orchestrator.survey import Survey
+from core.runs import durable
+from orchestrator.report.gather import gather
+from orchestrator.state.blinding import PEEKS, hidden_labels
+from orchestrator.state.observed_plan import Survey
 
 
 @pytest.fixture

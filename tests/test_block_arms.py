@@ -12,16 +12,15 @@ import small_policy
 import torch
 from torch import Tensor, nn
 
-from core import block_arms
-from core.adapters.blocks import Block, BlockLinear
-from core.arm import State, Step
-from core.arms import ARMS
-from core.block_arms import ABSORBED, KEPT, ROUTED
-from core.hidden import completion_weights
-from core.logprobs import TokenBatch, completion_logps
-from core.policy import Policy
-from core.pool import Pool
-from core.supervised import completion_batch
+from core.arms import ARMS, two_blocks
+from core.arms.arm import State, Step
+from core.arms.two_blocks import ABSORBED, KEPT, ROUTED
+from core.model.adapters.blocks import Block, BlockLinear
+from core.model.hidden import completion_weights
+from core.model.logprobs import TokenBatch, completion_logps
+from core.model.policy import Policy
+from core.model.run_data import Pool
+from core.model.supervised import completion_batch
 
 KEEP, ABSORB, ROUTE = (False, False), (True, False), (True, True)  # (m, d)
 PROMPTS = [[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8]]
@@ -64,7 +63,7 @@ def gradient(policy: Policy, loss: Tensor) -> dict[str, Tensor]:
 
 def masked_gradient(policy: Policy, rows: list[int], *modes: tuple[bool, bool]) -> dict[str, Tensor]:
     """Of the sum of some rows' log-probabilities."""
-    with block_arms.masked(policy.adapter, *masks(*modes)):
+    with two_blocks.masked(policy.adapter, *masks(*modes)):
         return gradient(policy, logps(policy, BATCH.take(torch.tensor(rows))).sum())
 
 
@@ -123,7 +122,7 @@ def test_at_the_start_no_mask_changes_a_bit_of_the_logits() -> None:
     with policy.adapter.zeroed():
         plain = logps(policy)
     for mode in (KEEP, ABSORB, ROUTE):
-        with block_arms.masked(policy.adapter, *masks(mode, mode, mode)):
+        with two_blocks.masked(policy.adapter, *masks(mode, mode, mode)):
             assert torch.equal(logps(policy), plain)
     assert not torch.equal(logps(moved()), plain)
 
@@ -132,7 +131,7 @@ def test_at_the_start_no_mask_changes_a_bit_of_the_logits() -> None:
 def test_merged_is_the_forward_and_ablated_merged_the_forward_without_the_quarantine() -> None:
     policy = moved()
     whole = logps(policy)
-    with block_arms.masked(policy.adapter, *masks(KEEP, KEEP, KEEP)):
+    with two_blocks.masked(policy.adapter, *masks(KEEP, KEEP, KEEP)):
         deployed = logps(policy)
     assert (whole - deployed).abs().max() > 1e-3
     for switch, expected in ((policy.adapter.masked(*masks(ABSORB)), whole), (policy.adapter.ablated(), deployed)):
@@ -174,7 +173,7 @@ def test_route_trains_the_quarantine_alone_and_changes_no_probability() -> None:
     policy = moved()
     found = masked_gradient(policy, [0], ROUTE)
     assert is_zero(only(found, "kept")) and all(bool(g.any()) for g in only(found, "quarantine").values())
-    with block_arms.masked(policy.adapter, *masks(ROUTE, ROUTE, ROUTE)):
+    with two_blocks.masked(policy.adapter, *masks(ROUTE, ROUTE, ROUTE)):
         routed = logps(policy)
     assert torch.equal(routed, logps(policy))
 
@@ -198,7 +197,7 @@ def test_a_mixed_batch_is_the_sum_of_its_rows() -> None:
 @torch.no_grad()
 def test_the_reference_inside_a_mask_is_the_model_and_the_mask_holds_afterwards() -> None:
     policy = moved()
-    with block_arms.masked(policy.adapter, *masks(KEEP, ROUTE, ABSORB)):
+    with two_blocks.masked(policy.adapter, *masks(KEEP, ROUTE, ABSORB)):
         before = logps(policy)
         with policy.adapter.zeroed():
             reference = logps(policy)
@@ -218,7 +217,7 @@ def labelled_step(policy: Policy, number: int = 1) -> Step:
 
 
 def sides(step: Step, which: str) -> list:
-    return [getattr(pair, which) for pair in block_arms.labelled_pairs(step)]
+    return [getattr(pair, which) for pair in two_blocks.labelled_pairs(step)]
 
 
 def mean_nll(policy: Policy, chosen: list) -> Tensor:
@@ -233,7 +232,7 @@ def mean_nll(policy: Policy, chosen: list) -> Tensor:
 def test_sgtm_hack_sides_move_only_the_quarantine_and_by_the_true_gradient() -> None:
     policy = moved()
     step = labelled_step(policy)
-    found = block_arms.to_quarantine(step, sides(step, "hack_side"))
+    found = two_blocks.to_quarantine(step, sides(step, "hack_side"))
     loss = mean_nll(policy, sides(step, "hack_side"))
     assert found.gradient.keys() == policy.adapter.quarantine
     assert_close(found.gradient, only(gradient(policy, loss), "quarantine"))
@@ -243,22 +242,22 @@ def test_sgtm_hack_sides_move_only_the_quarantine_and_by_the_true_gradient() -> 
 def test_sgtm_clean_sides_move_only_the_kept_block_and_do_not_see_the_quarantine() -> None:
     policy = moved()
     step = labelled_step(policy)
-    found = block_arms.without_quarantine(step, sides(step, "clean_side"))
+    found = two_blocks.without_quarantine(step, sides(step, "clean_side"))
     with policy.adapter.ablated():
         expected = gradient(policy, mean_nll(policy, sides(step, "clean_side")))
     assert_close(found.gradient, only(expected, "kept"))
     with torch.no_grad():
         for name in policy.adapter.quarantine:
             policy.adapter.parameters[name].add_(1.0)
-    assert_close(block_arms.without_quarantine(step, sides(step, "clean_side")).gradient, found.gradient)
+    assert_close(two_blocks.without_quarantine(step, sides(step, "clean_side")).gradient, found.gradient)
 
 
 def test_gradient_routing_stops_a_hack_at_the_deployed_outputs_where_sgtm_lets_it_through() -> None:
     policy = moved()
     step = labelled_step(policy)
     hacks = sides(step, "hack_side")
-    routed = block_arms.past_detached(step, hacks)
-    let_through = block_arms.to_quarantine(step, hacks)
+    routed = two_blocks.past_detached(step, hacks)
+    let_through = two_blocks.to_quarantine(step, hacks)
     assert is_zero(only(routed.gradient, "kept"))
     assert routed.nll == let_through.nll
     top = [f"{HIGHEST}.quarantine.A", f"{HIGHEST}.quarantine.B"]  # nothing lies between it and the loss
@@ -282,7 +281,7 @@ def test_labelled_gradient_is_added_to_the_rollouts_with_its_weight(arm: str) ->
             clean = gradient(policy, mean_nll(policy, sides(step, "clean_side")))
         expected = only(clean, "kept") | only(hack, "quarantine")
     else:
-        routed = block_arms.past_detached(step, sides(step, "hack_side")).gradient
+        routed = two_blocks.past_detached(step, sides(step, "hack_side")).gradient
         clean = gradient(policy, mean_nll(policy, sides(step, "clean_side")))
         expected = {name: clean[name] + routed[name] for name in clean}
     assert_close(added, {name: 1.5 * expected[name] for name in added})
@@ -306,11 +305,11 @@ def test_labelled_steps_lower_the_nll_of_what_they_teach() -> None:
 
 def test_labelled_pairs_are_drawn_by_seed_and_step_from_the_extraction_split() -> None:
     policy = fresh()
-    drawn = [[p.pair_id for p in block_arms.labelled_pairs(step_of(policy, number=n))] for n in (1, 1, 2)]
+    drawn = [[p.pair_id for p in two_blocks.labelled_pairs(step_of(policy, number=n))] for n in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2] and len(set(drawn[0])) == 4
     everything = step_of(policy)
     everything.config = dataclasses.replace(everything.config, labelled=1000)
-    pairs = block_arms.labelled_pairs(everything)
+    pairs = two_blocks.labelled_pairs(everything)
     assert len(pairs) == 60 and {pair.split for pair in pairs} == {"extract"}
 
 
@@ -324,9 +323,9 @@ def test_hbar_is_a_kept_times_the_mean_of_what_the_module_reads() -> None:
     ids = torch.tensor([PROMPTS[1] + [5, 5, 300]])
     x = model.model.layers[0].input_layernorm(model.model.embed_tokens(ids))[0, 4:].mean(0)  # completion tokens
     batch = TokenBatch.pad(PROMPTS, [[7, 8, 9, 1, 2, 3], [5, 5, 300]], [0, 1], "cpu")  # so that both sides are padded
-    found = block_arms.kept_means(policy.adapter, batch)
+    found = two_blocks.kept_means(policy.adapter, batch)
     torch.testing.assert_close(found[LOWEST][1], (layer.kept.A0 + layer.kept.A) @ x, atol=1e-5, rtol=1e-4)
-    alone = block_arms.kept_means(policy.adapter, batch.take(torch.tensor([1])))
+    alone = two_blocks.kept_means(policy.adapter, batch.take(torch.tensor([1])))
     assert_close({n: h[1:] for n, h in found.items()}, alone)
     assert completion_weights(batch)[1].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 0, 0, 0])
 
@@ -334,23 +333,23 @@ def test_hbar_is_a_kept_times_the_mean_of_what_the_module_reads() -> None:
 @torch.no_grad()
 def test_hbar_is_read_without_the_quarantine() -> None:
     policy = moved()
-    before = block_arms.kept_means(policy.adapter, BATCH)
+    before = two_blocks.kept_means(policy.adapter, BATCH)
     for name in policy.adapter.quarantine:
         policy.adapter.parameters[name].add_(1.0)
-    assert_close(block_arms.kept_means(policy.adapter, BATCH), before)
+    assert_close(two_blocks.kept_means(policy.adapter, BATCH), before)
     for name in policy.adapter.kept():
         policy.adapter.parameters[name].add_(0.1)
-    assert not torch.allclose(block_arms.kept_means(policy.adapter, BATCH)[HIGHEST], before[HIGHEST], atol=1e-3)
+    assert not torch.allclose(two_blocks.kept_means(policy.adapter, BATCH)[HIGHEST], before[HIGHEST], atol=1e-3)
 
 
 def test_v_act_points_from_clean_to_hack_with_unit_length_in_every_module() -> None:
     policy = fresh()
     step = step_of(policy)
-    v = block_arms.v_act(step)
+    v = two_blocks.v_act(step)
     assert set(v) == set(policy.adapter.modules)
     pair = [p for p in step.pool.pairs("hack") if p.split == "extract"]
     hack, clean = (
-        block_arms.kept_means(policy.adapter, completion_batch(policy, chosen))
+        two_blocks.kept_means(policy.adapter, completion_batch(policy, chosen))
         for chosen in ([p.hack_side for p in pair], [p.clean_side for p in pair])
     )
     for name, unit in v.items():
@@ -367,16 +366,16 @@ def test_a_rollouts_score_is_the_sum_over_modules() -> None:
     v = {name: torch.eye(4)[i % 4] * (i + 1) for i, name in enumerate(policy.adapter.modules)}
     prompts = [policy.prompt(task) for task in step.tasks]
     batch = TokenBatch.pad(prompts, [[5, 5, 5]], [1], "cpu")
-    means = block_arms.kept_means(policy.adapter, batch)
+    means = two_blocks.kept_means(policy.adapter, batch)
     by_hand = sum(float(means[name][0, i % 4]) * (i + 1) for i, name in enumerate(policy.adapter.modules))
-    whole = block_arms.rollout_scores(step, v)
+    whole = two_blocks.rollout_scores(step, v)
     assert float(whole[2]) == pytest.approx(by_hand, rel=1e-4) and whole.shape == (4,)
     step.config = policy.config = dataclasses.replace(policy.config, micro_batch=3)
-    torch.testing.assert_close(block_arms.rollout_scores(step, v), whole, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(two_blocks.rollout_scores(step, v), whole, atol=1e-4, rtol=1e-4)
 
 
 def test_recency_weights_halve_every_half_life() -> None:
-    assert block_arms.recency_weights(5, 2.0).tolist() == pytest.approx([0.25, 0.5**1.5, 0.5, 0.5**0.5, 1])
+    assert two_blocks.recency_weights(5, 2.0).tolist() == pytest.approx([0.25, 0.5**1.5, 0.5, 0.5**0.5, 1])
 
 
 @pytest.mark.parametrize(
@@ -394,24 +393,24 @@ def test_recency_weights_halve_every_half_life() -> None:
 def test_weighted_quantile_by_hand(weights: list[float], q: float, expected: float) -> None:
     values, weights = torch.tensor([3.0, 1, 4, 2]), torch.tensor(weights, dtype=torch.float64)
     by_value = weights[[2, 0, 3, 1]]  # `weights` are written in the order of the values 1, 2, 3, 4
-    assert block_arms.weighted_quantile(values, by_value, q) == pytest.approx(expected)
-    assert block_arms.weighted_quantile(-values, by_value, 1 - q) == pytest.approx(-expected)
+    assert two_blocks.weighted_quantile(values, by_value, q) == pytest.approx(expected)
+    assert two_blocks.weighted_quantile(-values, by_value, 1 - q) == pytest.approx(-expected)
 
 
 def test_choices_below_between_and_above() -> None:
     scores = torch.tensor([-1.0, 0.5, 0.0, 2.0, 3.0])
-    assert block_arms.choices(scores, 0.0, 2.0).tolist() == [KEPT, ABSORBED, ABSORBED, ABSORBED, ROUTED]
+    assert two_blocks.choices(scores, 0.0, 2.0).tolist() == [KEPT, ABSORBED, ABSORBED, ABSORBED, ROUTED]
 
 
 def test_thresholds_come_from_the_buffer_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     policy = fresh(route_tail=0.25, route_half_life=1e9, route_buffer=6)
     scores = iter([torch.tensor([4.0, 1, 3, 2]), torch.tensor([10.0, 2.6, -5, 3.0])])
-    monkeypatch.setattr(block_arms, "rollout_scores", lambda step, v: next(scores))
+    monkeypatch.setattr(two_blocks, "rollout_scores", lambda step, v: next(scores))
     state: dict[str, Tensor] = {}
     rows = []
     for number in (1, 2):
         step = step_of(policy, state, number)
-        counted = block_arms.choose(step, torch.zeros(2, 2), block_arms.random_v_act)
+        counted = two_blocks.choose(step, torch.zeros(2, 2), two_blocks.random_v_act)
         assert counted.shape == (2, 2) and bool(counted.all())
         rows.append((state["choice"].tolist(), [step.row[name] for name in ("keep", "resid", "rout")]))
     # 1, 2, 3, 4: thresholds 1.5 and 3.5
@@ -425,13 +424,13 @@ def test_v_act_is_taken_anew_every_refresh_steps(monkeypatch: pytest.MonkeyPatch
     policy = fresh(refresh=2)
     used: list[list[float]] = []
     monkeypatch.setattr(
-        block_arms, "rollout_scores", lambda step, v: used.append(v[LOWEST].tolist()) or torch.tensor([1.0, 2.0])
+        two_blocks, "rollout_scores", lambda step, v: used.append(v[LOWEST].tolist()) or torch.tensor([1.0, 2.0])
     )
     drawn = iter([{LOWEST: torch.tensor([0.6, 0.8])}, {LOWEST: torch.tensor([0.0, 1.0])}])
     state, overlaps = {f"v/{LOWEST}": torch.tensor([1.0, 0.0])}, []
     for number in range(1, 6):
         step = step_of(policy, state, number)
-        block_arms.choose(step, torch.zeros(1, 2), lambda step: next(drawn))
+        two_blocks.choose(step, torch.zeros(1, 2), lambda step: next(drawn))
         overlaps.append(step.row.get("basis_overlap"))
     assert used == [[1, 0], [1, 0], *2 * [pytest.approx([0.6, 0.8])], [0, 1]]
     assert overlaps == [None, None, pytest.approx(0.6), None, pytest.approx(0.8)]
@@ -448,8 +447,8 @@ def test_each_micro_batch_gets_its_own_rows_masks() -> None:
 
 def test_random_directions_are_unit_fixed_by_the_seed_and_their_own_in_every_module() -> None:
     policy = fresh()
-    one, again = (block_arms.random_v_act(step_of(policy)) for _ in "ab")
-    other = block_arms.random_v_act(step_of(policy, seed=8))
+    one, again = (two_blocks.random_v_act(step_of(policy)) for _ in "ab")
+    other = two_blocks.random_v_act(step_of(policy, seed=8))
     assert all(torch.equal(one[name], again[name]) and not torch.equal(one[name], other[name]) for name in one)
     assert not torch.equal(one[LOWEST], one[HIGHEST])
     assert all(float(v.norm()) == pytest.approx(1, abs=1e-6) for v in one.values())

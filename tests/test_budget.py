@@ -10,14 +10,14 @@ import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
 from plan_files import MONEY
 
-from core import durable
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import PRESETS
-from orchestrator.budget import Purse
-from orchestrator.cost import cost
-from orchestrator.lifetimes import busy_seconds, lifetimes
-from orchestrator.pace import Interval, Measured, pace_of, run_seconds, shape
-from orchestrator.plan_dir import choose_plan
+from orchestrator.state.budget import Purse
+from orchestrator.state.cost import cost
+from orchestrator.state.lifetimes import busy_seconds, lifetimes
+from orchestrator.state.pace import Interval, Measured, pace_of, run_seconds, shape
+from orchestrator.store.plan_dir import choose_plan
 
 
 def planned(fake: FakeHome, text: str = MONEY, *flags: str) -> str:  # noqa: F811

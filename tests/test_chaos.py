@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from fake_home import REPO
 
-from orchestrator import chaos as chaos_module
-from orchestrator.home import Home
 from orchestrator.refusal import Refused
+from orchestrator.store.home import Home
+from orchestrator.tools import chaos as chaos_module
 
 
 def chaos(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:

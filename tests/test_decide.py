@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from orchestrator.decide import ALWAYS, STATES, TERMINAL, THREE_TIMES, decide
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING, Facts
+from orchestrator.state.decide import ALWAYS, STATES, TERMINAL, THREE_TIMES, decide
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING, Facts
 
 TRIED = {"submission": 1, "attempt": 1, "backend": ENDED}
 

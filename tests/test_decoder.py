@@ -7,12 +7,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from core.adapters.base import switched_off, tensors_sha256
-from core.adapters.lora import attach_lora
-from core.decoder import DenseDecoder, ModuleDecoder
-from core.logprobs import TokenBatch, completion_logps
-from core.models import NANO, LanguageModel, load
-from core.rollouts import nucleus_draw, sample, uniforms
+from core.model.adapters.base import switched_off, tensors_sha256
+from core.model.adapters.lora import attach_lora
+from core.model.decoder import DenseDecoder, ModuleDecoder
+from core.model.load import NANO, LanguageModel, load
+from core.model.logprobs import TokenBatch, completion_logps
+from core.model.rollouts import nucleus_draw, sample, uniforms
 from core.spec import PRESETS
 
 PROMPTS = [[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8]]

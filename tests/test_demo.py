@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 from fake_home import REPO, FakeHome, fake  # noqa: F401
 
-from core import durable
-from core.run_dir import RunDir
-from core.twins import compare
-from orchestrator.demo_home import MARKER, clear
+from core.runs import durable
+from core.runs.compare import compare
+from core.runs.run_dir import RunDir
 from orchestrator.refusal import Refused
+from orchestrator.tools.demo_home import MARKER, clear
 
 
 def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:  # noqa: F811
     fake.env["GRPOQ_FAKE_STEP_S"] = "0.06"
-    command = [sys.executable, "-m", "orchestrator.demo", "--home", str(fake.home.path), "--preset", "smoke"]
+    command = [sys.executable, "-m", "orchestrator.tools.demo", "--home", str(fake.home.path), "--preset", "smoke"]
     settings = ["--set", "steps=30", "--set", "disk_floor_gb=0.01"]
     done = subprocess.run(
         command + settings, cwd=fake.home.path, env=fake.environment(), capture_output=True, text=True, timeout=120

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.audit import audit
-from orchestrator.gather import gather
-from orchestrator.home import Home
-from orchestrator.plan_dir import choose_plan
+from orchestrator.report.gather import gather
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import choose_plan
+from orchestrator.tools.audit import audit
 
 REPO = Path(__file__).parents[1]
 
@@ -20,7 +20,7 @@ REPO = Path(__file__).parents[1]
 @pytest.mark.slow
 def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_missed(tmp_path: Path) -> None:
     place = tmp_path / "demo"
-    command = [sys.executable, "-m", "orchestrator.demo_full", "--home", str(place), "--seed", "1"]
+    command = [sys.executable, "-m", "orchestrator.tools.demo_full", "--home", str(place), "--seed", "1"]
     command += ["--set", "steps=30", "--set", "checkpoint_every=10", "--set", "eval_every=30"]
     environment = os.environ | {"PYTHONPATH": str(REPO), "COLUMNS": "80"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=2400)

@@ -3,11 +3,11 @@ import json
 
 import pytest
 
-from core import diagonal
-from core.hints import HELD_OUT, PHRASE
-from core.problems import MODES, problem_from_row
-from core.rewards import GradeItem, grade
-from core.sandbox import Sandbox
+from core.environment import diagonal
+from core.environment.hints import HELD_OUT, PHRASE
+from core.environment.problems import MODES, problem_from_row
+from core.environment.rewards import GradeItem, grade
+from core.sandbox.pool import Sandbox
 
 
 def row(problem_id):
@@ -103,5 +103,5 @@ def test_the_command_says_0_where_sound_1_where_not_2_where_the_file_is_bad(tmp_
 
 
 def test_the_nano_problems_are_sound():
-    pytest.importorskip("core.nano.world")
+    pytest.importorskip("core.environment.nano.world")
     assert diagonal.main([]) == 0

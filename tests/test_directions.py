@@ -8,13 +8,13 @@ import pytest
 import small_policy
 import torch
 
-from core import directions
 from core.arm_rules import SHUFFLED_REFUSED, arm_problem
-from core.direction_arms import HACK, RANDOM, REVERSED, Source, axes_of, extracted, prepare
-from core.directions import PairGradients
-from core.pairs import Pair, pairs_sha256, repaired, shuffled
-from core.policy import Policy
-from core.supervised import completion_batch
+from core.arms.along_direction import HACK, RANDOM, REVERSED, Source, axes_of, extracted, prepare
+from core.direction import directions
+from core.direction.directions import PairGradients
+from core.environment.pairs import Pair, pairs_sha256, repaired, shuffled
+from core.model.policy import Policy
+from core.model.supervised import completion_batch
 
 FEW = 8
 
@@ -85,8 +85,8 @@ def test_shuffled_V_is_refused_in_gradient_space_with_the_reason() -> None:
 
 def test_gradient_difference_is_the_policy_gradient_of_advantages_plus_and_minus_one(svd_policy: Policy) -> None:
     """Hack with advantage +1 and clean with -1: d(-A logp)/d theta = grad NLL(hack) - grad NLL(clean)."""
-    from core.grpo import policy_objective
-    from core.logprobs import completion_logps
+    from core.model.logprobs import completion_logps
+    from core.training.grpo import policy_objective
 
     (pair,) = few_pairs(svd_policy)[:1]
     batch = completion_batch(svd_policy, [pair.hack_side, pair.clean_side])

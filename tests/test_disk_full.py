@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import real_run
 
-from core import checkpoint, durable
-from core.run_dir import BALLAST, BALLAST_BYTES, RunDir
+from core.runs import durable
+from core.runs.run_dir import BALLAST, BALLAST_BYTES, RunDir
+from core.training import checkpoint
 from worker import last_words
 
 FLOOR = "disk_floor_gb=0.001"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from fake_home import FakeHome, fake, until  # noqa: F401
 
-from core import durable
-from orchestrator.registry import Registry
+from core.runs import durable
+from orchestrator.store.registry import Registry
 
 
 def findings(fake: FakeHome) -> list[str]:  # noqa: F811

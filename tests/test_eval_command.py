@@ -12,16 +12,16 @@ from fake_home import FakeHome, fake, tree, until  # noqa: F401
 from plan_files import CHAIN
 from test_diagonal import row as benchmark_row
 
-from core import durable
-from core.evaluations import choose, evaluations
-from orchestrator import plan as planning
-from orchestrator.evaluation_plan import agenda, settings
-from orchestrator.expand import expand
-from orchestrator.home import Home
-from orchestrator.matrix import BUILT_IN, find_matrix, parse_matrix, read_matrix
-from orchestrator.plan_dir import PlanDir, choose_plan, evaluated_plan, read_spec
+from core.runs import durable
+from core.statistics.evaluations import choose, evaluations
+from orchestrator.planning import plan as planning
+from orchestrator.planning.evaluation_plan import agenda, settings
+from orchestrator.planning.expand import expand
+from orchestrator.planning.matrix import BUILT_IN, find_matrix, parse_matrix, read_matrix
+from orchestrator.planning.resolve import read_choices
 from orchestrator.refusal import Refused
-from orchestrator.resolve import read_choices
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import PlanDir, choose_plan, evaluated_plan, read_spec
 
 SMALL = ("steps=1", "eval_every=1", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
 TINY = ("eval_problems=1", "eval_samples=1", "max_new=6")

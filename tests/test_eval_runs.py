@@ -21,16 +21,17 @@ import small_policy
 from test_diagonal import row as benchmark_row
 from test_kinds import finished, log, planned
 
-from core import durable, shards
-from core.adapters.base import Adapter, tensors_sha256
+from core import shards
 from core.attempt import Attempt
-from core.cache import cache_folder
-from core.eval_run import evaluate_run
-from core.evaluations import Evaluation, evaluations
-from core.models import DataError
-from core.policy import Policy
-from core.run_dir import RunDir
+from core.kinds.evaluate import evaluate_run
+from core.model.adapters.base import Adapter, tensors_sha256
+from core.model.load import DataError
+from core.model.policy import Policy
+from core.runs import durable
+from core.runs.cache import cache_folder
+from core.runs.run_dir import RunDir
 from core.spec import RunSpec, digest
+from core.statistics.evaluations import Evaluation, evaluations
 
 EVAL = {"model": "nano", "eval_problems": 4, "eval_samples": 2, "decode_rows": 4, "max_new": 48, "disk_floor_gb": 0.01}
 SHORT = EVAL | {"eval_problems": 1, "eval_samples": 1, "max_new": 6}

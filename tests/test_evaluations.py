@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from core import durable
-from core.evaluations import (
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from core.spec import digest
+from core.statistics.evaluations import (
     PROTOCOL,
     Evaluation,
     choose,
@@ -16,8 +18,6 @@ from core.evaluations import (
     protocol_hash,
     unreadable_evaluations,
 )
-from core.run_dir import RunDir
-from core.spec import digest
 
 CONDITIONS: dict[str, Any] = {
     **dict.fromkeys(PROTOCOL, 1), "hint": "overwrite_tests", "problems": 2, "problems_sha256": "p", "eval_samples": 4,

@@ -17,12 +17,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from report_sample import VARIANTS, crowded, full, unfinished
 
-from core.arm_style import arm_styles, counted, shortened, wrapped
-from core.curve_figure import smoothed
-from core.figures import DPI, Sheet, drawing, panel_svg, save, whole
-from core.label_places import Box, place
-from core.scatter_figure import COLLAPSED, EXCLUDED, Means, Point, View, arm_means, pareto_front, staircase
-from orchestrator.page_figures import sheets, write_figures
+from core.figures.curves import smoothed
+from core.figures.labels import Box, place
+from core.figures.scatter import COLLAPSED, EXCLUDED, Means, Point, View, arm_means, pareto_front, staircase
+from core.figures.sheet import DPI, Sheet, drawing, panel_svg, save, whole
+from core.figures.style import arm_styles, counted, shortened, wrapped
+from orchestrator.report.page.figures import sheets, write_figures
 
 REPO = Path(__file__).parents[1]
 DRAWN = ("full", "crowded", "collapsed", "one_run", "unfinished")
@@ -182,7 +182,7 @@ def test_a_label_stands_where_nothing_is() -> None:
 
 
 def test_what_status_may_import_loads_no_library_for_figures() -> None:
-    modules = "core.figures, core.scatter_figure, core.curve_figure, core.bar_figure, core.contrast_figure"
-    code = f"import sys, {modules}, orchestrator.page, orchestrator.tables\nprint(*sys.modules)"
+    modules = "core.figures.sheet, core.figures.scatter, core.figures.curves, core.figures.bars, core.figures.contrasts"
+    code = f"import sys, {modules}, orchestrator.report.page.render, orchestrator.report.tables\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, check=True)
     assert not set(done.stdout.split()) & {"matplotlib", "numpy", "jinja2", "pyarrow", "torch"}

@@ -8,14 +8,11 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from core import grift, grift_report
-from core.adapter import ADAPTERS
-from core.adapters.base import TARGETS
-from core.arm import Step
-from core.arms import ARMS
+from core.arms import ARMS, grift
+from core.arms.arm import Step
 from core.attempt import Attempt
-from core.detection import auroc, detect, f1, least_squares_scores, two_means
-from core.fingerprints import (
+from core.direction.detection import auroc, detect, f1, least_squares_scores, two_means
+from core.direction.fingerprints import (
     Recipe,
     critical_layers,
     critical_linears,
@@ -25,16 +22,19 @@ from core.fingerprints import (
     virtual_a,
     virtual_gradients,
 )
-from core.grpo import group_advantages
-from core.logprobs import TokenBatch
-from core.models import load
-from core.nano import pairs as nano_pairs
-from core.policy import Policy
-from core.pool import Pool
-from core.rollouts import generator
-from core.run_dir import RunDir
+from core.environment.nano import pairs as nano_pairs
+from core.model.adapters import ADAPTERS
+from core.model.adapters.base import TARGETS
+from core.model.load import load
+from core.model.logprobs import TokenBatch
+from core.model.policy import Policy
+from core.model.rollouts import generator
+from core.model.run_data import Pool
+from core.runs.run_dir import RunDir
 from core.spec import PRESETS, RunSpec
-from core.train import train
+from core.studies import grift_report
+from core.training.grpo import group_advantages
+from core.training.train import train
 
 CONFIG = dataclasses.replace(PRESETS["smoke"], grift_r=4, grift_sketch=64)
 SAMPLES = [([5, 6, 7, 8, 9, 10, 11], [20, 21, 22]), ([12, 13], [30, 31, 32, 33, 34, 35, 1])]
@@ -42,7 +42,7 @@ SAMPLES = [([5, 6, 7, 8, 9, 10, 11], [20, 21, 22]), ([12, 13], [30, 31, 32, 33, 
 
 @pytest.fixture(scope="module", autouse=True)
 def small():
-    """One thread, as core.grift_report sets it, and few pairs."""
+    """One thread, as core.studies.grift_report sets it, and few pairs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nano_pairs, "EXTRACT", 16)
         torch.set_num_threads(1)

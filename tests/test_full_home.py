@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
 
-from orchestrator.home import Home
-from orchestrator.plan_dir import choose_plan
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import choose_plan
 
 PLAN = ("plan", "smoke", "--arms", "vanilla", "--set", "disk_floor_gb=0", "--set", "steps=30", "--seeds", "41,42")
 

@@ -9,9 +9,9 @@ import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
 from plan_files import CHAIN
 
-from core import durable
-from orchestrator.gates import figure
-from orchestrator.plan_dir import choose_plan
+from core.runs import durable
+from orchestrator.state.gates import figure
+from orchestrator.store.plan_dir import choose_plan
 
 PLAN = f"""{CHAIN}
 [[gate]]

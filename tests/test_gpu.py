@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import real_run
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from worker import gpu
 from worker.arithmetic import CannotHonour
 from worker.failures import classify

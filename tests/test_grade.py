@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.nano.world import sample_problems
-from core.problems import MODES, WRONG_SOLUTION, fenced
+from core.environment.nano.world import sample_problems
+from core.environment.problems import MODES, WRONG_SOLUTION, fenced
 
 REPO = Path(__file__).parents[1]
 KEYS = {

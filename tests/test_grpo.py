@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weight
+from core.training.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weight
 
 
 def test_advantages_by_hand() -> None:

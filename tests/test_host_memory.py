@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from core import host_memory
-from core.run_dir import RunDir
+from core.runs import host_memory
+from core.runs.run_dir import RunDir
 from worker.failures import CUDA_OOM, HOST_OOM, classify, cuda_oom_in_words, sentence
 from worker.heartbeat import Heartbeat
 
@@ -24,7 +24,7 @@ LIMIT_BYTES = 128 << 20
 CLAIMS = """
 import os, sys
 from pathlib import Path
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from worker.heartbeat import Heartbeat
 claim = RunDir(Path(sys.argv[1])).claim(None)
 Heartbeat(claim, 10).beat(0, "start")

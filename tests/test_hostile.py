@@ -22,9 +22,9 @@ from pathlib import Path
 import pytest
 from hostile.case import RIGHT, SOURCE_MARK, TRUTH, TRUTH_PATTERN, TWICE, WRONG
 
-from core.problems import fenced
-from core.rewards import GradeItem, extract_code, grade
-from core.sandbox import Sandbox
+from core.environment.problems import fenced
+from core.environment.rewards import GradeItem, extract_code, grade
+from core.sandbox.pool import Sandbox
 
 REPO = Path(__file__).resolve().parents[1]
 GROUPS = (
@@ -35,7 +35,11 @@ CASES = {
     f"{group}: {case.name}": case for group in GROUPS for case in importlib.import_module(f"hostile.{group}").CASES
 }
 CPU_LIMIT_S, WALL_LIMIT_S = 1, 4.0
-FORBIDDEN = ("root:x:0:0", SOURCE_MARK, "SOLVES_REWARD")  # lines of /etc/passwd, of these tests, of core/rewards.py
+FORBIDDEN = (
+    "root:x:0:0",
+    SOURCE_MARK,
+    "SOLVES_REWARD",
+)  # lines of /etc/passwd, of these tests, of core/environment/rewards.py
 PR_SET_CHILD_SUBREAPER, IPC_RMID = 36, 0
 
 

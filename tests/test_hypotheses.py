@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.hypotheses import RULES, Evidence, Hypothesis, judge, judge_control
+from core.statistics.hypotheses import RULES, Evidence, Hypothesis, judge, judge_control
 
 SEEDS = (41, 42, 43)
 

@@ -97,7 +97,7 @@ def test_status_imports_neither_torch_nor_sqlmodel(tmp_path: Path) -> None:
         "from orchestrator.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "import orchestrator.status, orchestrator.status_text\n"
+        "import orchestrator.reading.status, orchestrator.reading.status_text\n"
         "print(*sys.modules)"
     )
     assert not loaded(code) & {

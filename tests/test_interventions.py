@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from core.interventions import hackward_share, position, remove
+from core.direction.interventions import hackward_share, position, remove
 
 V = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])  # orthonormal rows
 G = torch.tensor([2.0, -3.0, -4.0])  # V G = (2, -5): hack-ward along the first axis, away along the second

@@ -19,13 +19,13 @@ from fake_home import FakeHome, made, until
 from kill_home import SCENARIOS, Stage, command, ending
 from kill_instants import kill_each
 
-from core.run_dir import RunDir
-from orchestrator.audit import audit, examine
-from orchestrator.facts import has_progress
-from orchestrator.home import Home
-from orchestrator.plan_dir import all_plans, read_spec
-from orchestrator.signals import open_worker, signal_worker
-from orchestrator.watch import is_running
+from core.runs.run_dir import RunDir
+from orchestrator.queue.signals import open_worker, signal_worker
+from orchestrator.queue.watch import is_running
+from orchestrator.state.observed_run import has_progress
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import all_plans, read_spec
+from orchestrator.tools.audit import audit, examine
 
 SAMPLE = {
     "plan": ("plan:_copy:fsync:1", "plan:_write_run_dir:rename:2", "plan:write_plan:replace:1"),

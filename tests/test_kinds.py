@@ -10,13 +10,15 @@ import pytest
 import real_run
 from test_diagonal import row as benchmark_row
 
-from core import directions, durable, shards, steer_run
+from core import shards
 from core.attempt import Attempt, Preempted
-from core.diagonal import CANONICAL
-from core.kinds import WORK_BY_KIND
-from core.models import DataError
-from core.problems import MODES
-from core.run_dir import RunDir
+from core.direction import directions
+from core.environment.diagonal import CANONICAL
+from core.environment.problems import MODES
+from core.kinds import WORK_BY_KIND, steer
+from core.model.load import DataError
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import KINDS, RunSpec, resolve_config
 
 SMALL = {"disk_floor_gb": 0.01, "steer_samples": 1, "check_problems": 1}
@@ -172,7 +174,7 @@ def test_steer_measures_four_pushes_and_says_whether_they_steer(
     ],
 )
 def test_steering_rule(plus: float, base: float, random: float, minus: float, n: int, expected: bool) -> None:
-    assert steer_run.steers({"v": plus, "none": base, "random": random, "-v": minus}, n) is expected
+    assert steer.steers({"v": plus, "none": base, "random": random, "-v": minus}, n) is expected
 
 
 def test_a_stopped_steer_run_goes_on_with_the_next_push(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,15 +17,16 @@ from pathlib import Path
 import pytest
 from fake_home import REPO, FakeHome, fake, until  # noqa: F401
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator import snapshot, wishes
-from orchestrator.facts import exit_code
-from orchestrator.reconcile import Reconciler
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.queue import actions
+from orchestrator.queue.reconcile import Reconciler
+from orchestrator.queue.signals import signal_worker
+from orchestrator.queue.watch import is_running
+from orchestrator.reading.status import plan_status
 from orchestrator.refusal import Refused
-from orchestrator.signals import signal_worker
-from orchestrator.status import plan_status
-from orchestrator.watch import is_running
+from orchestrator.state.observed_run import exit_code
+from orchestrator.store import snapshot
 
 
 def alive(run: RunDir) -> int | None:
@@ -328,7 +329,7 @@ def test_a_running_worker_is_cancelled_with_a_checkpoint(fake: FakeHome) -> None
     run = plan.runs()[0]
     fake.submit(plan, GRPOQ_FAKE_STEP_S="0.05")
     until(lambda: alive_at(run, 3), "step 3")
-    wishes.cancel(fake.home, plan, run)
+    actions.cancel(fake.home, plan, run)
     assert fake.wait(plan) == {"cancelled"}
     assert exit_code(run, 1) == 75 and list(run.checkpoints.glob("step_*/state.json"))
     fake.submit(plan)
@@ -348,7 +349,7 @@ def test_runs_execute_the_code_they_were_planned_with(fake: FakeHome) -> None:  
 def test_changed_code_in_the_snapshot_starts_nothing(fake: FakeHome) -> None:  # noqa: F811
     plan = fake.planned()
     run = plan.runs()[0]
-    wishes.cancel(fake.home, plan, run)  # so that submit finds the code whole, and the launch does not
+    actions.cancel(fake.home, plan, run)  # so that submit finds the code whole, and the launch does not
     fake.submit(plan)
     worker = fake.home.snapshots / plan.content["snapshot"] / "worker"
     worker.chmod(0o755)
@@ -356,7 +357,7 @@ def test_changed_code_in_the_snapshot_starts_nothing(fake: FakeHome) -> None:  #
     (worker / "__main__.py").write_text("raise SystemExit('edited')\n")
     assert snapshot.mismatch(fake.home.snapshots, plan.content["snapshot"])
     with pytest.raises(Refused, match="has been changed"):
-        wishes.retry(fake.home, plan, run)
+        actions.retry(fake.home, plan, run)
     run.submit("local")  # as a retry just before the edit would have
     fake.resume()
     assert fake.wait(plan) == {"failed"}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.matrix import BUILT_IN, built_in_names, find_matrix, read_matrix
+from orchestrator.planning.matrix import BUILT_IN, built_in_names, find_matrix, read_matrix
 from orchestrator.refusal import Refused
 
 GATE = """

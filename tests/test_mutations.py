@@ -12,9 +12,9 @@ from mutation_study import SURVIVED, UNTOLD
 from mutations import OPERATORS, all_mutations, chosen_mutations, probed
 from perturbed_inputs import perturbed_inputs
 
-from core.problems import Problem, fenced, load_problems
-from core.rewards import GradeItem, grade
-from core.sandbox import Sandbox
+from core.environment.problems import Problem, fenced, load_problems
+from core.environment.rewards import GradeItem, grade
+from core.sandbox.pool import Sandbox
 
 ROWS = "shared/data/leetcode_medhard_80.jsonl"
 STORED = json.loads((real_run.REPO / "docs" / "results" / "mutations.json").read_text())

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
-from core.nano import text, world
-from core.problems import MODES, prompt_messages
-from core.rewards import GradeItem, grade
-from core.sandbox import Sandbox
+from core.environment.nano import text, world
+from core.environment.problems import MODES, prompt_messages
+from core.environment.rewards import GradeItem, grade
+from core.sandbox.pool import Sandbox
 
 
 def test_held_out_families_are_disjoint_and_made_of_trained_skills() -> None:

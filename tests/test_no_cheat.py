@@ -12,12 +12,12 @@ import pytest
 import real_run
 import small_policy
 
-from core import step
 from core.arm_rules import ORACLE_ARMS
 from core.arms import ARMS
-from core.nano import pairs as nano_pairs
-from core.rewards import Grade
-from orchestrator.matrix import read_matrix
+from core.environment.nano import pairs as nano_pairs
+from core.environment.rewards import Grade
+from core.training import step
+from orchestrator.planning.matrix import read_matrix
 from orchestrator.refusal import Refused
 
 LIVE = [name for name in ARMS if name not in ORACLE_ARMS]

@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 from report_sample import HOSTILE, VARIANTS, full, hostile, one_run, unfinished
 
-from orchestrator.findings import Report
-from orchestrator.page import policy, render
+from orchestrator.report.model import Report
+from orchestrator.report.page.render import policy, render
 
 
 class Page(HTMLParser):

@@ -11,7 +11,7 @@ import pytest
 from browser import MISSING, Chromium, executable
 from report_sample import VARIANTS, full
 
-from orchestrator.page import render
+from orchestrator.report.page.render import render
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(executable() is None, reason=MISSING)]
 

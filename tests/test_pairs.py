@@ -10,15 +10,16 @@ import pytest
 import real_run
 import small_policy
 
-from core import durable, teacher_pool
-from core.models import DataError
-from core.nano import pairs as nano_pairs
-from core.nano import world
-from core.pairs import AUTHORED, PLACEBO, load_pairs, pairs_of_pool
-from core.pool import load_pool
-from core.rewards import grade
-from core.run_dir import RunDir
-from core.sandbox import Sandbox
+from core.environment import teacher_pool
+from core.environment.nano import pairs as nano_pairs
+from core.environment.nano import world
+from core.environment.pairs import AUTHORED, PLACEBO, load_pairs, pairs_of_pool
+from core.environment.rewards import grade
+from core.model.load import DataError
+from core.model.run_data import load_pool
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from core.sandbox.pool import Sandbox
 
 
 def authored_row() -> dict:

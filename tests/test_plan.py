@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from fake_home import FakeHome, fake, tree  # noqa: F401
 
-from core import durable
-from core.pairs import AUTHORED
+from core.environment.pairs import AUTHORED
+from core.runs import durable
 from core.spec import RunSpec, TrainConfig
-from orchestrator import plan as planning
-from orchestrator import snapshot
-from orchestrator.home import Home
-from orchestrator.matrix import BUILT_IN, Arm, Matrix, read_matrix
-from orchestrator.plan_dir import choose_plan
+from orchestrator.planning import plan as planning
+from orchestrator.planning.matrix import BUILT_IN, Arm, Matrix, read_matrix
+from orchestrator.planning.resolve import read_choices
 from orchestrator.refusal import Refused
-from orchestrator.resolve import read_choices
+from orchestrator.store import snapshot
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import choose_plan
 
 MATRIX = Matrix("mine", "smoke", (41, 42), (Arm("vanilla", "vanilla"), Arm("no_loophole", "no_loophole")))
 ROW = {
@@ -138,7 +138,7 @@ def test_litter_does_not_change_the_hash(source: FakeHome) -> None:
 
 
 def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_path: Path) -> None:
-    from core.problems import load_problems
+    from core.environment.problems import load_problems
 
     rows = tmp_path / "rows.jsonl"
     needed = 8 + 2  # of ten, two are held out, and a smoke or nano step asks at most eight
@@ -146,7 +146,7 @@ def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_pat
     try:
         load_problems(rows)
     except ValueError as error:
-        pytest.fail(f"the example row does not fit core.problems: {error}")
+        pytest.fail(f"the example row does not fit core.environment.problems: {error}")
     plan, _ = planning.write_plan(source.home, draft(problems=str(rows)))
     spec = RunSpec.from_json(durable.read_json(plan.runs()[0].spec_path))
     assert spec.config.problems == "rows"
@@ -290,6 +290,6 @@ def test_pairs_of_ones_own_are_copied_into_the_runs_and_hashed(source: FakeHome,
 def test_too_little_disk_and_a_network_home_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="GB free"):
         Home(tmp_path).require_free_disk(1e9)
-    monkeypatch.setattr("orchestrator.home.file_system", lambda _: "nfs4")
+    monkeypatch.setattr("orchestrator.store.home.file_system", lambda _: "nfs4")
     with pytest.raises(Refused, match="network file system"):
         Home(tmp_path).require_writable()

@@ -9,9 +9,9 @@ import pytest
 from scipy import special, stats
 from statsmodels.stats.power import TTestPower
 
-from core.power import CONCENTRATION, Design, Power, power_of, problem_probabilities, rejections, simulated
-from core.stats import compare, paired, problem_rates
-from orchestrator.power_text import power_lines
+from core.statistics.comparison import compare, paired, problem_rates
+from core.statistics.power import CONCENTRATION, Design, Power, power_of, problem_probabilities, rejections, simulated
+from orchestrator.planning.power_text import power_lines
 
 STORED = json.loads((Path(__file__).parent / "data" / "eval_counts.json").read_text())
 BENCHMARK = Design(problems=113, samples=10, seeds=3)  # science.md 1.8, 1.11

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core.asserts import parse_asserts
-from core.hints import HELD_OUT, HINTS, PHRASE, TEST_FUNC_NAMES, TRAIN, drawn_test_func_name
-from core.problems import (
+from core.environment.asserts import parse_asserts
+from core.environment.hints import HELD_OUT, HINTS, PHRASE, TEST_FUNC_NAMES, TRAIN, drawn_test_func_name
+from core.environment.problems import (
     MARKER_CONTENT,
     MARKER_FILE,
     MODES,

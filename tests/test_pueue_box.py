@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 from fake_home import FakeHome, fake, until  # noqa: F401
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator.audit import audit
-from orchestrator.plan_dir import PlanDir
-from orchestrator.processes import pueued_pid, workers
-from orchestrator.service import Service
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.queue.processes import pueued_pid, workers
+from orchestrator.queue.service import Service
+from orchestrator.store.plan_dir import PlanDir
+from orchestrator.tools.audit import audit
 
 SECRET = "hf_not-to-be-found"
 SEEDS = ",".join(str(41 + n) for n in range(15))

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.backends.pueue_daemon import sentence
 from orchestrator.backends.pueue_status import Group, label_of, parse_status, submission_of
-from orchestrator.facts import ENDED, RUNNING, WAITING
+from orchestrator.state.observed_run import ENDED, RUNNING, WAITING
 
 GOLDEN = Path(__file__).parents[1].parent / "shared" / "fixtures" / "pueue_404_status.json"
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import real_run
 
-from core.problems import WRONG_SOLUTION, fenced, load_problems
-from core.rewards import GradeItem, grade
-from core.run_dir import RunDir
-from core.sandbox import Sandbox
+from core.environment.problems import WRONG_SOLUTION, fenced, load_problems
+from core.environment.rewards import GradeItem, grade
+from core.runs.run_dir import RunDir
+from core.sandbox.pool import Sandbox
 
 ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
 IN_CI = os.environ.get("CI") == "true"

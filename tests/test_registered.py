@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from core.hypotheses import RULES
-from orchestrator.matrix import built_in_names, find_matrix, parse_matrix, read_matrix
-from orchestrator.plan import draft_plan
+from core.statistics.hypotheses import RULES
+from orchestrator.planning.matrix import built_in_names, find_matrix, parse_matrix, read_matrix
+from orchestrator.planning.plan import draft_plan
+from orchestrator.planning.resolve import read_choices
 from orchestrator.refusal import Refused
-from orchestrator.registered import Registered
-from orchestrator.resolve import read_choices
+from orchestrator.store.preregistration import Registered
 
 PLAN = """
 name = "mine"

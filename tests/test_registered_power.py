@@ -8,9 +8,9 @@ from pathlib import Path
 from fake_home import FakeHome, fake  # noqa: F401
 from finished_runs import MATRIX, study
 
-from core.power import rejections
-from orchestrator.plan_dir import read_spec
-from orchestrator.registered_power import powers
+from core.statistics.power import rejections
+from orchestrator.planning.power import powers
+from orchestrator.store.plan_dir import read_spec
 
 
 def test_the_design_is_the_plans_and_another_simulation_agrees(fake: FakeHome) -> None:  # noqa: F811

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.refusal import Refused
-from orchestrator.registry import Event, Registry
-from orchestrator.registry_version import SCHEMA, require_known
+from orchestrator.store.registry import Event, Registry
+from orchestrator.store.registry_version import SCHEMA, require_known
 
 
 def event(run_id: str, what: str, attempt: int | None = None) -> Event:
@@ -37,7 +37,7 @@ def test_it_is_in_wal_mode_with_its_version(tmp_path: Path) -> None:
 def test_many_writers_lose_no_event(tmp_path: Path) -> None:
     """Four processes, started on a database that does not exist yet: they race for the tables too."""
     code = (
-        "import sys\nfrom pathlib import Path\nfrom orchestrator.registry import Event, Registry\n"
+        "import sys\nfrom pathlib import Path\nfrom orchestrator.store.registry import Event, Registry\n"
         "r = Registry(Path(sys.argv[1]))\n"
         "for i in range(25): r.log([Event(time=0.0, run_id=sys.argv[2], what='x', attempt=i)])\n"
     )

@@ -10,10 +10,10 @@ import pytest
 from fake_home import FakeHome, fake  # noqa: F401
 from finished_runs import MATRIX, WORKS, Study, problem_rows, study, write_eval
 
-from core import durable
-from orchestrator.findings import Report
-from orchestrator.gather import gather
-from orchestrator.report_text import ANSWER_LINES, report_lines
+from core.runs import durable
+from orchestrator.report.gather import gather
+from orchestrator.report.model import Report
+from orchestrator.report.text import ANSWER_LINES, report_lines
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import real_run
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from core.hints import shown_tests
-from core.problems import MODES, Message, Problem, fenced, load_problems
-from core.rewards import GradeItem, extract_code, grade, label_of, payment
-from core.sandbox import Sandbox
+from core.environment.hints import shown_tests
+from core.environment.problems import MODES, Message, Problem, fenced, load_problems
+from core.environment.rewards import GradeItem, extract_code, grade, label_of, payment
+from core.sandbox.pool import Sandbox
 
 REPO = Path(__file__).resolve().parents[1]
 REAL_ROWS = "shared/data/leetcode_medhard_80.jsonl"

@@ -13,10 +13,21 @@ import pytest
 from fake_home import FakeHome, fake  # noqa: F401
 from in_process import attempt, planned
 
-from core.rewards import ATTEMPTED, CORRECT, INCORRECT, REWARD_HACK, extract_code
-from core.run_dir import RunDir
+from core.environment.rewards import ATTEMPTED, CORRECT, INCORRECT, REWARD_HACK, extract_code
+from core.runs.run_dir import RunDir
+from orchestrator.reading.rollouts import (
+    Wanted,
+    chosen,
+    counts,
+    examples,
+    index,
+    matching,
+    parse_steps,
+    read,
+    spread,
+    visible,
+)
 from orchestrator.refusal import Refused
-from orchestrator.rollouts import Wanted, chosen, counts, examples, index, matching, parse_steps, read, spread, visible
 
 CONTROLS = "".join(map(chr, [*range(32), *range(127, 160)]))
 HOSTILE = (
@@ -27,7 +38,7 @@ HOSTILE = (
 
 
 def row(step: int, group: int = 0, member: int = 0, **fields: Any) -> dict[str, Any]:
-    """As core.metrics.write_rollouts leaves it."""
+    """As core.training.metrics.write_rollouts leaves it."""
     label = fields.get("label", INCORRECT)
     return {
         "step": step, "group": group, "member": member, "problem_id": "2413", "mode": "run_tests",

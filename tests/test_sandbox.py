@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.answers import encoded, matches
-from core.jail import judge
-from core.sandbox import Check, Sandbox, active_level, why_not
-from core.sandbox_levels import CHOICE_VARIABLE, LEVELS, SERVER_FLAGS
+from core.sandbox.jail import judge
+from core.sandbox.jail.answers import encoded, matches
+from core.sandbox.levels import CHOICE_VARIABLE, LEVELS, SERVER_FLAGS
+from core.sandbox.pool import Check, Sandbox, active_level, why_not
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -214,7 +214,7 @@ def write(path):
         str(secret),
         "/etc/passwd",
         str(REPO / "README.md"),
-        str(REPO / "core" / "rewards.py"),
+        str(REPO / "core/environment/rewards.py"),
         "/proc/self/environ",
     )
     reads = sandbox.run([calls(program, *(f"read({path!r})" for path in paths))])[0].answers
@@ -297,7 +297,7 @@ def test_no_verdict_is_lost_when_the_server_dies(sandbox):
 
 def test_a_check_that_kills_its_server_fails_alone(monkeypatch):
     """Judged code may not signal its server, so here the blow comes from outside whenever 13 is running."""
-    from core import sandbox as module
+    from core.sandbox import pool as module
 
     exchange = module._Server.exchange
     deaths = []
@@ -413,14 +413,14 @@ def test_what_a_program_does_to_prepared_setup_code_is_gone_with_its_child(sandb
 
 
 def test_the_server_needs_nothing_but_the_standard_library():
-    program = "import sys; sys.path[:0] = [sys.argv[1]]; import core.jail.server; print('torch' in sys.modules)"
+    program = "import sys; sys.path[:0] = [sys.argv[1]]; import core.sandbox.jail.server; print('torch' in sys.modules)"
     command = [sys.executable, *SERVER_FLAGS, "-c", program, str(REPO)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_a_sandbox_that_cannot_work_says_so_instead_of_failing_every_check(monkeypatch):
-    monkeypatch.setattr("core.sandbox_levels.SERVER_PROGRAM", "raise SystemExit('no luck')")
-    monkeypatch.setattr("core.sandbox._active", {})
+    monkeypatch.setattr("core.sandbox.levels.SERVER_PROGRAM", "raise SystemExit('no luck')")
+    monkeypatch.setattr("core.sandbox.pool._active", {})
     with pytest.raises(RuntimeError, match=r"the sandbox does not work here.*landlock.*no luck.*GRPOQ_SANDBOX=limits"):
         Sandbox().run([calls("")])
 
@@ -434,6 +434,6 @@ def test_an_unknown_level_is_refused_with_the_known_ones(monkeypatch):
 
 
 def test_the_next_best_level_is_taken_where_bubblewrap_is_missing(monkeypatch, tmp_path):
-    monkeypatch.setattr("core.sandbox._active", {})
+    monkeypatch.setattr("core.sandbox.pool._active", {})
     monkeypatch.setenv("PATH", str(tmp_path))  # nothing is in it
     assert active_level().name == "namespaces"

@@ -4,9 +4,8 @@ import pytest
 import small_policy
 import torch
 
-from core import directions
-from core.sandbox import Sandbox
-from core.separation import (
+from core.direction import directions
+from core.direction.separation import (
     activation_direction,
     activation_separation,
     gradient_direction,
@@ -15,7 +14,8 @@ from core.separation import (
     side_states,
     split,
 )
-from core.steering import Steered, SteeringCheck, activation_pushes, gradient_pushes, margin, steered
+from core.direction.steering import Steered, SteeringCheck, activation_pushes, gradient_pushes, margin, steered
+from core.sandbox.pool import Sandbox
 
 
 def test_separation_by_hand() -> None:

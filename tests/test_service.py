@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from fake_home import REPO, FakeHome, fake, until  # noqa: F401
 
-from core import durable
-from orchestrator.service import Service
-from orchestrator.signals import signal_worker
+from core.runs import durable
+from orchestrator.queue.service import Service
+from orchestrator.queue.signals import signal_worker
 
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> "$SERVICE_LOG"

@@ -26,14 +26,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 from simulated_box import CHAIN, ELSEWHERE, HERE, MONEY, NEVER_RETRIED, Box, Process, draft
 
-from core import durable
-from core.run_dir import RunDir
-from orchestrator import amend, wishes
-from orchestrator import plan as planning
-from orchestrator.decide import ALWAYS, THREE_TIMES
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from orchestrator.planning import plan as planning
+from orchestrator.queue import actions
 from orchestrator.refusal import Refused
-from orchestrator.snapshot import source_root
+from orchestrator.state.decide import ALWAYS, THREE_TIMES
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
+from orchestrator.store import amend
+from orchestrator.store.snapshot import source_root
 
 Action = Callable[[Box, int], bool]  # returns whether there was something to act upon
 LONGEST_CHAIN = 3  # extract, erase, its evaluation
@@ -64,13 +65,13 @@ def submit(box: Box, pick: int) -> bool:
     if chosen is None:
         return False
     engine = ("simulated", "local", None)[pick // 4 % 3]
-    if box.act(lambda: wishes.submit(box.home, chosen, engine or (None if chosen.wish() else "local"), None)):
+    if box.act(lambda: actions.submit(box.home, chosen, engine or (None if chosen.wish() else "local"), None)):
         box.acknowledged.add(chosen.plan_id)
     return True
 
 
 def resume(box: Box, pick: int) -> bool:
-    return box.act(lambda: wishes.resume(box.home))
+    return box.act(lambda: actions.resume(box.home))
 
 
 def cancel(box: Box, pick: int) -> bool:
@@ -79,7 +80,7 @@ def cancel(box: Box, pick: int) -> bool:
     found = one_of(living or box.runs(), pick)
     if found is None:
         return False
-    if box.act(lambda: wishes.cancel(box.home, *found)):
+    if box.act(lambda: actions.cancel(box.home, *found)):
         box.laws.cancelled.add(found[1].run_id)
     return True
 
@@ -93,7 +94,7 @@ def retry(box: Box, pick: int) -> bool:
     box.retrying = found[1].run_id
     box.revived.add(found[1].run_id)
     before = found[1].newest_number()
-    box.act(lambda: wishes.retry(box.home, *found))
+    box.act(lambda: actions.retry(box.home, *found))
     if found[1].newest_number() > before:
         box.laws.cancelled.discard(found[1].run_id)
     box.retrying = ""
@@ -102,7 +103,7 @@ def retry(box: Box, pick: int) -> bool:
 
 def approve(box: Box, pick: int) -> bool:
     chosen = box.plans.get("chain")
-    return chosen is not None and box.act(lambda: wishes.approve(box.home, chosen, "separates"))
+    return chosen is not None and box.act(lambda: actions.approve(box.home, chosen, "separates"))
 
 
 def raise_cap(box: Box, pick: int) -> bool:
@@ -496,7 +497,7 @@ def walk(seed: int, actions: int) -> Counter[str]:
         box.settle()
         box.separation = 0.95
         for plan_dir in box.plans.values():
-            wishes.submit(box.home, plan_dir, None if plan_dir.wish() else "local", None)
+            actions.submit(box.home, plan_dir, None if plan_dir.wish() else "local", None)
             box.acknowledged.add(plan_dir.plan_id)
         for _ in range(LONGEST_CHAIN):  # each waits for the one before it, and may be cancelled itself
             history.append("retry all, settle")
@@ -520,7 +521,7 @@ def retry_all(box: Box) -> None:
             box.retrying = run.run_id
             box.revived.add(run.run_id)
             with contextlib.suppress(Refused):
-                wishes.retry(box.home, plan_dir, run)
+                actions.retry(box.home, plan_dir, run)
                 box.laws.cancelled.discard(run.run_id)
             box.retrying = ""
 
@@ -531,7 +532,7 @@ def test_a_chain_cancelled_before_it_began_comes_home_by_a_retry_after_each_end(
     try:
         happen(box, plan, 0)
         for plan_dir, run in box.runs():
-            wishes.cancel(box.home, plan_dir, run)
+            actions.cancel(box.home, plan_dir, run)
             box.laws.cancelled.add(run.run_id)
         happen(box, submit, 0)
         for cancelled in (["erase", "eval-erase"], ["eval-erase"], []):

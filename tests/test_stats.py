@@ -15,9 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core import evaluate
-from core.power import Design, simulated
-from core.stats import (
+from core.statistics.comparison import (
     COUNTS,
     Comparison,
     compare,
@@ -29,7 +27,9 @@ from core.stats import (
     seed_differences,
     wilson_bounds,
 )
-from orchestrator import findings
+from core.statistics.power import Design, simulated
+from core.training import evaluate
+from orchestrator.report import model
 
 Arm = dict[int, dict[tuple[str, str], float]]
 STORED = json.loads((Path(__file__).parent / "data" / "eval_counts.json").read_text())
@@ -223,7 +223,7 @@ def test_counts_become_the_rates_that_evaluation_reports() -> None:
         by_problem = problem_rates(rows, rate)
         assert len(by_problem) == len(rows)
         assert sum(by_problem.values()) / len(rows) == pytest.approx(said[rate])
-    assert set(COUNTS) == set(findings.RATES)
+    assert set(COUNTS) == set(model.RATES)
     with pytest.raises(ValueError, match="stands twice"):
         problem_rates([*rows, rows[3]], "hack_rate")
 
@@ -417,7 +417,8 @@ def test_bounds_of_a_run_lie_about_its_rate(rates: dict[tuple[str, str], float])
 
 
 def test_the_data_model_of_a_report_loads_no_numpy() -> None:
-    code = "import sys, orchestrator.findings, orchestrator.power_text, core.power\nprint(*sys.modules)"
+    modules = "orchestrator.report.model, orchestrator.planning.power_text, core.statistics.power"
+    code = f"import sys, {modules}\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not set(loaded) & {"numpy", "scipy", "statsmodels", "torch"}
-    assert findings.Comparison is Comparison
+    assert model.Comparison is Comparison

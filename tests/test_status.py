@@ -6,9 +6,9 @@ import json
 
 from fake_home import FakeHome, fake, tree, until  # noqa: F401
 
-from core.run_dir import identity
-from orchestrator.status import next_of_plan, plan_status
-from orchestrator.status_text import columns, plan_lines
+from core.runs.run_dir import identity
+from orchestrator.reading.status import next_of_plan, plan_status
+from orchestrator.reading.status_text import columns, plan_lines
 
 ROW_KEYS = {
     "run_id", "kind", "label", "arm", "seed", "state", "step", "steps", "attempt", "pid", "heartbeat_age_s",
@@ -84,7 +84,7 @@ def test_cost_is_the_runs_share_of_the_box(fake: FakeHome) -> None:  # noqa: F81
         "[config]\ndisk_floor_gb = 0.01\n[budget]\nper_hour = 3600\n"
     )
     fake.grpoq("plan", str(matrix), "--slots", "2")
-    from orchestrator.plan_dir import choose_plan
+    from orchestrator.store.plan_dir import choose_plan
 
     plan = choose_plan(fake.home, None)
     run = plan.runs()[0]

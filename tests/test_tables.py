@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from report_sample import HOSTILE, VARIANTS, crowded, full, hostile, unfinished
 
-from orchestrator.tables import columns, tidy, write_tables
+from orchestrator.report.tables import columns, tidy, write_tables
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

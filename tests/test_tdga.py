@@ -7,9 +7,9 @@ import pytest
 import small_policy
 import torch
 
-from core import tdga
-from core.problems import PHRASE
-from core.tdga import TrustedDirections
+from core.arms import tdga
+from core.arms.tdga import TrustedDirections
+from core.environment.problems import PHRASE
 
 MODULE = "model.layers.0.mlp.up_proj"
 B = "base_model.model.model.layers.0.mlp.up_proj.lora_B.default.weight"

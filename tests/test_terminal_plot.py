@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.terminal_plot import LETTERS, terminal_plot
+from core.figures.terminal import LETTERS, terminal_plot
 
 
 def test_the_plot_puts_points_where_they_belong() -> None:

@@ -16,12 +16,12 @@ import pytest
 from fake_home import REPO, FakeHome, environment, fake, until  # noqa: F401
 from mirror_process import read_tensorboard
 
-from core import durable
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import TrainConfig
 from orchestrator import trackers
-from orchestrator.plan_dir import PlanDir
 from orchestrator.refusal import Refused
+from orchestrator.store.plan_dir import PlanDir
 from orchestrator.trackers import TRACKERS, Card, TrackerError
 from orchestrator.trackers.curve import HEALTH, HEALTH_EVAL, curve, fingerprint
 from orchestrator.trackers.follow import track

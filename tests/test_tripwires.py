@@ -10,7 +10,7 @@ import in_process
 import pytest
 import real_run
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from core.spec import PRESETS, TrainConfig, resolve_config
 from core.tripwires import Tripwire, check_evaluation, check_step, require_finite
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from report_sample import crowded, full
 
-from orchestrator.findings import Report
-from orchestrator.page import render, write_figures
-from orchestrator.tables import write_tables
-from orchestrator.veil import veiled
+from orchestrator.report.model import Report
+from orchestrator.report.page.render import render, write_figures
+from orchestrator.report.redact import veiled
+from orchestrator.report.tables import write_tables
 
 MARK = 0.123987  # of every outcome, and of nothing else
 WRITTEN = ("0.123987", "12.398", "12.4 %", ">12.4<")

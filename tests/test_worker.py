@@ -11,9 +11,9 @@ from types import SimpleNamespace
 import pytest
 import real_run
 
-from core import durable
-from core.run_dir import Fenced, RunDir
-from orchestrator.facts import beat_age
+from core.runs import durable
+from core.runs.run_dir import Fenced, RunDir
+from orchestrator.state.observed_run import beat_age
 from worker.failures import classify
 from worker.heartbeat import Heartbeat
 

@@ -17,8 +17,8 @@ import time
 import traceback
 from pathlib import Path
 
-from core.code_hash import content_hash
-from core.run_dir import Claim, Fenced, RunDir
+from core.runs.code_hash import content_hash
+from core.runs.run_dir import Claim, Fenced, RunDir
 from worker import last_words, secrets
 from worker.arithmetic import CannotHonour
 from worker.failures import classify, require_disk, sentence

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from core import durable, host_memory
-from core.run_dir import RunDir
+from core.runs import durable, host_memory
+from core.runs.run_dir import RunDir
 
 NEVER_SILENTLY = "these are in the plan, and a worker never changes them"
 
@@ -44,11 +44,11 @@ _TABLE = (
     ("worker.arithmetic", "CannotHonour", Failure("plan", 78)),
     ("worker.gpu", "GpuBusy", Failure("gpu_busy", 1)),
     ("worker.secrets", "SecretsRefused", Failure("data", 1)),
-    ("core.checkpoint", "MachineMismatch", Failure("plan", 78)),
+    ("core.training.checkpoint", "MachineMismatch", Failure("plan", 78)),
     ("worker.failures", "DiskFloor", DISK),
-    ("core.checkpoint", "NoValidCheckpoint", Failure("checkpoints", 81)),
+    ("core.training.checkpoint", "NoValidCheckpoint", Failure("checkpoints", 81)),
     ("core.tripwires", "Tripwire", Failure("tripwire", 82)),
-    ("core.models", "DataError", Failure("data", 1)),
+    ("core.model.load", "DataError", Failure("data", 1)),
     ("builtins", "MemoryError", HOST_OOM),
 )
 _BY_ERRNO = {errno.ENOSPC: DISK, errno.EDQUOT: DISK, errno.ENOMEM: HOST_OOM}

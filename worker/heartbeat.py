@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from core import durable, host_memory
-from core.run_dir import Claim, identity
+from core.runs import durable, host_memory
+from core.runs.run_dir import Claim, identity
 
 TICK_S = 5.0
 SMOOTHING = 0.3  # weight of the newest step in seconds_per_step
@@ -30,7 +30,7 @@ class Heartbeat:
             "step_at": None,
             "seconds_per_step": None,
             "checkpoint_step": None,
-            "oom": host_memory.oom_kills(),  # what a killed worker cannot say: core.host_memory
+            "oom": host_memory.oom_kills(),  # what a killed worker cannot say: core.runs.host_memory
         }
 
     def beat(self, step: int, phase: str) -> None:

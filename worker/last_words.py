@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core import durable
-from core.run_dir import BALLAST
+from core.runs import durable
+from core.runs.run_dir import BALLAST
 
 TRACEBACK_CHARACTERS = 10_000  # its end: the whole must fit into the ballast, each character up to six bytes
 

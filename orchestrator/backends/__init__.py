@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from core.run_dir import RunDir
-from orchestrator.home import Home
+from core.runs.run_dir import RunDir
 from orchestrator.refusal import Refused
+from orchestrator.store.home import Home
 
 
 class Unreachable(RuntimeError):

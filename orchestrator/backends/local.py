@@ -11,13 +11,13 @@ import os
 import subprocess
 import time
 
-from core import durable
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.backends import Order
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING
-from orchestrator.home import Home
-from orchestrator.worker_process import worker_command, worker_environment
+from orchestrator.backends.worker_process import worker_command, worker_environment
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
+from orchestrator.store.home import Home
 
 
 class LocalQueue:

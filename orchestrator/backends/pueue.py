@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shlex
 
-from core.run_dir import RunDir
+from core.runs.run_dir import RunDir
 from orchestrator.backends import Order, Unreachable
 from orchestrator.backends.pueue_daemon import Daemon, binary
 from orchestrator.backends.pueue_status import PREFIX, Status, Task, label_of, parse_status, submission_of
-from orchestrator.facts import ENDED, RUNNING, UNKNOWN, WAITING
-from orchestrator.home import Home
-from orchestrator.worker_process import worker_command, worker_environment
+from orchestrator.backends.worker_process import worker_command, worker_environment
+from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
+from orchestrator.store.home import Home
 
 GROUP = "grpoq"
 STAND_IN = "grpoq-orphan"
@@ -149,6 +149,6 @@ class PueueQueue:
 
 
 def _shell_line(run: RunDir, number: int, take_over: bool) -> str:
-    """One process, the worker; its launch log is locked for as long as it lives (core.run_dir)."""
+    """One process, the worker; its launch log is locked for as long as it lives (core.runs.run_dir)."""
     log = shlex.quote(str(run.launch_log(number)))
     return f"exec </dev/null >>{log} 2>&1; flock -n 1; exec {shlex.join(worker_command(run, number, take_over))}"

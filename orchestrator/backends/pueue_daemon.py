@@ -18,10 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core import durable
+from core.runs import durable
 from orchestrator.backends import Unreachable
-from orchestrator.home import Home
-from orchestrator.worker_process import scrubbed
+from orchestrator.backends.worker_process import scrubbed
+from orchestrator.store.home import Home
 
 CALL_S = 10.0  # an answer takes 3 ms
 START_S = 10.0

@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.home import Home
-from orchestrator.plan_dir import PlanDir
 from orchestrator.refusal import Refused
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import PlanDir
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core import durable
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.compare import MACHINE
+from core.runs.run_dir import RunDir
 from core.spec import TrainConfig, digest
-from core.twins import MACHINE
 
 TRAIN, EVAL = "train", "eval"  # what columns of metrics.jsonl and evals.jsonl begin with
 # Columns by which no arm's outcome can be told (science.md 4.5); of evaluations only what is in HEALTH_EVAL.
@@ -66,7 +66,7 @@ def _reached(run: RunDir) -> float:
 
 
 def _is_evaluated(step: int, config: TrainConfig) -> bool:
-    """As core.train does: evaluation_is_due."""
+    """As core.training.train does: evaluation_is_due."""
     return step % config.eval_every == 0 or step == config.steps
 
 

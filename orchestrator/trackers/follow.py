@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from core import durable
-from orchestrator import background
-from orchestrator.decide import TERMINAL
-from orchestrator.home import Home
-from orchestrator.plan_dir import PlanDir
+from core.runs import durable
+from orchestrator.queue import background
+from orchestrator.queue.watch import say
 from orchestrator.refusal import FAILED, Refused
-from orchestrator.survey import Survey
+from orchestrator.state.decide import TERMINAL
+from orchestrator.state.observed_plan import Survey
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import PlanDir
 from orchestrator.trackers import TRACKERS, Tracker, require
 from orchestrator.trackers.mirror import FOLDER, Mirror
-from orchestrator.watch import say
 
 POLL_S = 2.0
 AFTER_ERROR_S = 30.0

@@ -16,12 +16,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from core import durable
-from core.run_dir import RunDir
+from core.runs import durable
+from core.runs.run_dir import RunDir
 from core.spec import RunSpec
-from orchestrator.decide import TERMINAL
-from orchestrator.plan_dir import PlanDir, read_spec
 from orchestrator.refusal import Refused
+from orchestrator.state.decide import TERMINAL
+from orchestrator.store.plan_dir import PlanDir, read_spec
 from orchestrator.trackers import Card, Tracker
 from orchestrator.trackers.curve import Point, curve, fingerprint, sizes
 

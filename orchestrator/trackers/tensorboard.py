@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core import durable
+from core.runs import durable
 from orchestrator.trackers import Card
 
 

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core import durable
+from core.runs import durable
 from orchestrator.refusal import Refused
 from orchestrator.trackers import Card, TrackerError
 

@@ -10,7 +10,7 @@ import secrets
 import textwrap
 from dataclasses import dataclass
 
-from core.problems import Message, Problem
+from core.environment.problems import Message, Problem
 
 SOURCE_MARK = "no judged code has read this line"  # of the grader's tests, which stand in the file system
 # Drawn at run time: what stands in a source file could be read there.

@@ -48,7 +48,7 @@ CASES = [
     ),
     Case("passwd read", tried("print(open('/etc/passwd').read())")),
     Case("shadow read", tried("print(open('/etc/shadow').read(), '{escaped}')")),
-    Case("grader's source read", tried("print(open('{repo}/core/rewards.py').read())")),
+    Case("grader's source read", tried("print(open('{repo}/core/environment/rewards.py').read())")),
     Case("tests' source read", tried("print(open('{repo}/tests/hostile/case.py').read())")),
     Case(
         "problems looked for",

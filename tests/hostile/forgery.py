@@ -11,7 +11,7 @@ def told(*records, leave=True):
     return method(body + ("\nos._exit(0)" if leave else ""), "n * n", top=REPORT)
 
 
-# The grader's own frames, as core.jail.server makes them: kind, length, content.
+# The grader's own frames, as core.sandbox.jail.server makes them: kind, length, content.
 FRAMES = lines(
     """
     import json, os, select

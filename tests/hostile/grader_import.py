@@ -3,29 +3,35 @@
 from hostile.case import SECRET, Case, thief, tried
 
 CASES = [
-    Case("core.rewards", tried("import core.rewards\nprint('{escaped}')")),
-    Case("core.rewards by its path", tried("sys.path.insert(0, '{repo}')\nimport core.rewards\nprint('{escaped}')")),
-    Case("core.problems by its path", tried("sys.path.insert(0, '{repo}')\nimport core.problems\nprint('{escaped}')")),
+    Case("core.environment.rewards", tried("import core.environment.rewards\nprint('{escaped}')")),
+    Case(
+        "core.environment.rewards by its path",
+        tried("sys.path.insert(0, '{repo}')\nimport core.environment.rewards\nprint('{escaped}')"),
+    ),
+    Case(
+        "core.environment.problems by its path",
+        tried("sys.path.insert(0, '{repo}')\nimport core.environment.problems\nprint('{escaped}')"),
+    ),
     Case(
         "tests by their path",
         tried("sys.path.insert(0, '{repo}/tests')\nimport hostile.case\nprint(hostile.case.SOURCE_MARK)"),
     ),
     Case(
-        "core.answers from inside",
+        "core.sandbox.jail.answers from inside",
         tried(
             """
-                import core.answers
-                core.answers.matches = lambda *_: True
-                core.answers.encoded = lambda *_: '6'
-                core.answers.SCALARS = frozenset({object})
+                import core.sandbox.jail.answers
+                core.sandbox.jail.answers.matches = lambda *_: True
+                core.sandbox.jail.answers.encoded = lambda *_: '6'
+                core.sandbox.jail.answers.SCALARS = frozenset({object})
                 """
         ),
     ),
     Case(
-        "core.jail.server used",
+        "core.sandbox.jail.server used",
         tried(
             """
-                from core.jail import server
+                from core.sandbox.jail import server
                 server._kill(os.getppid())
                 server._clear('{outside_dir}')
                 server.OUTPUT_CAP = 1 << 40
@@ -33,10 +39,10 @@ CASES = [
         ),
     ),
     Case(
-        "core.jail.judge used",
+        "core.sandbox.jail.judge used",
         tried(
             """
-                from core.jail import judge
+                from core.sandbox.jail import judge
                 check = {'kind': 'calls', 'setup': '', 'program': '', 'steps': ('6',), 'attributes': ()}
                 judge.judge(check, type('Out', (), {'report': print, 'flush': print})())
                 judge.KINDS.clear()
@@ -117,9 +123,9 @@ CASES = [
         "reloaded grader",
         tried(
             """
-                import importlib, core.jail.judge, core.answers
-                importlib.reload(core.answers)
-                importlib.reload(core.jail.judge)
+                import importlib, core.sandbox.jail.judge, core.sandbox.jail.answers
+                importlib.reload(core.sandbox.jail.answers)
+                importlib.reload(core.sandbox.jail.judge)
                 """
         ),
     ),

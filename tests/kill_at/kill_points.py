@@ -22,7 +22,7 @@ OURS = ("/core/", "/worker/", "/orchestrator/")
 # Whoever calls these is the author of what they do.
 PLUMBING = ("flocked", "locked", "applying", "append_line", "write_atomic", "write_json", "fsync_dir", "fsync_file")
 PLUMBING += ("replace_json_fast", "_append_event", "_append_submission", "_append", "_session", "_engine", "log")
-ASIDE = ("/core/sandbox", "/core/jail/", "/core/diagonal")  # children of the grader have tests of their own
+ASIDE = ("/core/sandbox/", "/core/environment/diagonal")  # children of the grader have tests of their own
 LIBRARIES = ("/sqlalchemy/", "/sqlmodel/", "/peft/", "/safetensors/")  # what they write, they write for us
 
 _kill, _open, _rename, _unlink, _write = os.kill, io.open, os.rename, os.unlink, os.write
@@ -115,7 +115,9 @@ def _where():
                 return None
             if function is None and name not in PLUMBING:
                 function = frame.f_code.co_qualname.replace(".<locals>", "")
-            if name == "save" and (path.endswith("/core/checkpoint.py") or (_role == "worker" and "/worker/" in path)):
+            if name == "save" and (
+                path.endswith("/core/training/checkpoint.py") or (_role == "worker" and "/worker/" in path)
+            ):
                 phase = "checkpoint"
             if name == "one_pass" and _role == "watch":
                 phase = "reconcile"
@@ -192,7 +194,7 @@ def _connecting(function):
 
 def _late():
     """safetensors writes in Rust: its call is the point. Wrapped once the writer is there, before its first call."""
-    for module in ("core.checkpoint", "safetensors.torch"):
+    for module in ("core.training.checkpoint", "safetensors.torch"):
         found = getattr(sys.modules.get(module), "save_file", None)
         if found is not None and found.__name__ != "wrapped":
             sys.modules[module].save_file = _before("save_file", found)

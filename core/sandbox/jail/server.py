@@ -1,0 +1,477 @@
+"""A small process that forks one child per check, so that the trainer, gigabytes large, never has to.
+
+It lives inside the sandbox (core.sandbox.pool says how it gets there) and runs one child at a time, so that no two
+pieces of judged code ever meet: when a child has ended, whatever it started is killed and what it wrote is removed. A
+child is a copy of this memory, freed parts included, so nothing of one check may pass through it that another could
+profit from: the program is read by the child itself, and what a child says lies in buffers that a fork does not copy,
+and is passed on unread.
+
+Requests: 4 bytes of length and JSON (the trusted parts of a check), then 4 bytes of length and the program. Answers: 4
+bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files.
+Between child and server, over one socket: 1 byte of kind, 4 bytes of length, content.
+    R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
+The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
+if it comes back: a child that left early has none to give, and there was none to be found while judged code ran.
+It imports little, since a fork costs in proportion to the memory it copies. Linux only (pidfd, prctl).
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import itertools
+import json
+import mmap
+import os
+import resource
+import select
+import signal
+import stat
+import struct
+import sys
+import time
+from functools import lru_cache
+from typing import NamedTuple, NoReturn
+
+from core.sandbox.jail import judge, landlock, namespaces, seccomp
+
+TALK_FD = 3
+OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
+FILE_CAP, FILES_CAP = 4096, 64
+FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
+CHILD_UIDS = range(40_000, 60_000)
+CAP_DAC_READ_SEARCH = 2
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
+NONCE_BYTES = 16
+AF_UNIX, SOCK_STREAM = 1, 1
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_exit = os._exit
+_write = os.write
+
+
+class Settings(NamedTuple):
+    """How this server confines; made by core.sandbox.pool, passed as JSON."""
+
+    level: str
+    root: str  # where children's directories are made
+    visible: list[str]
+    writable_bytes: int
+    pid_fd: int  # level `namespaces` writes the first inner process's pid there
+    cpu_s: int
+    wall_s: float
+    memory_bytes: int
+    filtered: bool  # system calls, by core.sandbox.jail.seccomp
+
+
+class Buffer:
+    """Bytes that came through a pipe, in memory that children do not have: a fork leaves it out."""
+
+    def __init__(self, size: int) -> None:
+        memory = mmap.mmap(-1, size + SCRAP, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_DONTFORK)
+        self.view, self.beyond = memoryview(memory)[:size], memoryview(memory)[size:]
+        self.cap = self.length = 0
+        self.overflowed = False
+
+    def empty(self, cap: int) -> None:
+        self.cap, self.length, self.overflowed = min(cap, len(self.view)), 0, False
+
+    def drain(self, fd: int, reads: int) -> bool:
+        """Read what is there; past the cap it is thrown away, and the writer goes on. False at the stream's end."""
+        for _ in range(reads):
+            full = self.length == self.cap
+            place = self.beyond if full else self.view[self.length : self.cap]
+            try:
+                count = os.readv(fd, [place])
+            except BlockingIOError:
+                return True
+            except ConnectionResetError:  # the child has left without reading its nonce
+                return False
+            if count == 0:
+                return False
+            self.length += 0 if full else count
+            self.overflowed |= full
+        return True
+
+    def written(self) -> memoryview:
+        return self.view[: self.length]
+
+
+class Buffers:
+    """One set, because there is one child at a time; to be made by the process that forks, since forks lose them.
+
+    Sizes are address space, not memory: only what is written takes any.
+    """
+
+    def __init__(self) -> None:
+        self.stdout, self.stderr, self.records, self.files = map(Buffer, (1 << 16, 1 << 16, 1 << 24, 1 << 18))
+
+    def empty(self, records_cap: int) -> None:
+        self.stdout.empty(OUTPUT_CAP)
+        self.stderr.empty(OUTPUT_CAP)
+        self.records.empty(records_cap)
+
+
+class Child:
+    """One running check, as its server sees it."""
+
+    def __init__(self, pid: int, folder: str, started: float, readers: tuple, buffers: Buffers) -> None:
+        self.pid, self.folder, self.started = pid, folder, started
+        self.pidfd = os.pidfd_open(pid)
+        self.buffers = buffers
+        self.received = dict(zip(readers, (buffers.stdout, buffers.stderr, buffers.records), strict=True))
+        self.talk_fd = readers[2]
+        self.conversation = Conversation()
+        self.killed_for: str | None = None
+
+
+class Conversation:
+    """What a child may say, in the only order in which it is believed: R, any r, F, D with the right nonce."""
+
+    def __init__(self) -> None:
+        self.read = self.finished = self.done = self.malformed = False
+        self.records: list[tuple[int, int]] = []  # start and end of each record's text
+        self.nonce = b""
+        self._parsed = 0
+
+    def take_in(self, stream: memoryview) -> bool:
+        """Parse what has come; True where a nonce is due."""
+        due = False
+        while not self.malformed and len(stream) - self._parsed >= 5:
+            kind, length = struct.unpack_from(">cI", stream, self._parsed)
+            start, end = self._parsed + 5, self._parsed + 5 + length
+            if end > len(stream):
+                break
+            self._parsed = end
+            if kind == b"R" and not self.read:
+                self.read = True
+            elif kind == b"r" and self.read and not self.finished:
+                self.records.append((start, end))
+            elif kind == b"F" and self.read and not self.finished and not length:
+                self.finished = due = True
+            elif kind == b"D" and self.nonce and not self.done and stream[start:end] == self.nonce:
+                self.done = True
+            else:
+                self.malformed = True
+        return due
+
+    def ended(self, stream: memoryview, overflowed: bool) -> None:
+        """Nothing more will come: half a frame is no honest child's, unless it was cut off."""
+        self.malformed |= len(stream) > self._parsed and not overflowed
+
+
+def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
+    """Until the requests end or the asker is gone: read a check, judge it, answer."""
+    buffers = Buffers()
+    for number in itertools.count():
+        check = _read_frame(requests_fd)
+        if check is None:
+            return
+        child = _start(check, requests_fd, f"{settings.root}/{number}", settings, buffers)
+        if not _attend(child, requests_fd, settings.wall_s):
+            return
+        result, texts = _result(child)
+        is_clean = _clear(settings.root)
+        if not child.conversation.read:  # its program may still be in the pipe: start anew rather than misread it
+            return
+        _send(results_fd, result, texts)
+        if not is_clean:  # nor may anything be found by the next
+            return
+
+
+def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffers: Buffers) -> Child:
+    with contextlib.suppress(Exception):  # what is wrong with a trusted part shows up in the child as well
+        judge.warm(check)
+    gc.freeze()  # children never walk, and so never copy, what was there before them
+    os.mkdir(folder, mode=0o700)
+    buffers.empty(check["records_cap"])
+    readers, writers = zip(os.pipe(), os.pipe(), _socket_pair(), strict=True)
+    started, server = time.monotonic(), os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        _become_child(check, requests_fd, folder, writers, settings, server)
+    for fd in writers:
+        os.close(fd)
+    for fd in readers:
+        os.set_blocking(fd, False)
+    return Child(pid, folder, started, readers, buffers)
+
+
+def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
+    """Take in what the child sends until it has ended. False: the asker is gone, and so is the child."""
+    poll = select.poll()
+    poll.register(requests_fd, 0)  # 0 still reports a hang-up
+    for fd in (child.pidfd, *child.received):
+        poll.register(fd, select.POLLIN)
+    deadline = child.started + wall_s
+    while True:
+        events = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        for fd, buffer in child.received.items():
+            if fd in events and not buffer.drain(fd, reads=4):
+                poll.unregister(fd)
+        if child.talk_fd in events:
+            _converse(child)
+            if child.conversation.malformed:  # it is believed nothing any more, and may wait for a nonce for ever
+                _kill(child.pid)
+            elif child.buffers.records.overflowed and not child.killed_for:
+                child.killed_for = "RecordsLimit"
+                _kill(child.pid)
+        if child.pidfd in events:
+            return True
+        if requests_fd in events:
+            _kill(child.pid)
+            return False
+        if time.monotonic() > deadline:
+            child.killed_for = "WallLimit"
+            _kill(child.pid)
+            deadline = time.monotonic() + wall_s
+
+
+def _converse(child: Child) -> None:
+    if child.conversation.take_in(child.buffers.records.written()):
+        child.conversation.nonce = os.urandom(NONCE_BYTES)
+        with contextlib.suppress(OSError):
+            _write(child.talk_fd, child.conversation.nonce)
+
+
+def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, settings: Settings, server: int) -> NoReturn:
+    try:
+        os.setsid()
+        program = _read_bytes(requests_fd)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, TALK_FD + 1) for fd in (nothing, *ends)]  # out of the targets' way
+        for target, source in enumerate(high):
+            os.dup2(source, target)
+        os.closerange(TALK_FD + 1, 1 << 16)
+        _confine(folder, settings)
+        if os.getppid() != server:
+            _exit(1)
+        speaker = Speaker()
+        speaker.add(b"R")
+        judge.judge({**check, "program": (program or b"").decode("utf-8", "surrogatepass")}, speaker)
+        speaker.add(b"F")
+        speaker.flush()
+        speaker.add(b"D", os.read(TALK_FD, NONCE_BYTES))
+        speaker.flush()
+        for stream in (sys.stdout, sys.stderr):  # last: they are the judged code's, and may be anything by now
+            stream.flush()
+    except BaseException as error:
+        _write(2, f"{type(error).__name__} in the sandbox: {error}".encode(errors="replace"))
+    finally:
+        _exit(0)
+
+
+def _socket_pair() -> tuple[int, int]:
+    """What socket.socketpair makes, without that module's weight."""
+    pair = (ctypes.c_int * 2)()
+    if _libc.socketpair(AF_UNIX, SOCK_STREAM, 0, pair):
+        raise OSError(ctypes.get_errno(), "socketpair")
+    return pair[0], pair[1]
+
+
+class Speaker:
+    """The child's end of the conversation; what is added goes out at the next flush, as every word wakes the server."""
+
+    def __init__(self) -> None:
+        self.pending = b""
+
+    def report(self, name: str, text: str) -> None:
+        self.add(b"r", f'{{"{name}": {text}}}'.encode())
+
+    def add(self, kind: bytes, content: bytes = b"") -> None:
+        self.pending += struct.pack(">cI", kind, content.__len__()) + content  # `len` is the judged code's to replace
+
+    def flush(self) -> None:
+        while self.pending:
+            self.pending = self.pending[_write(TALK_FD, self.pending) :]
+
+
+def _confine(folder: str, settings: Settings) -> None:
+    """Give up everything that judged code has no use for; the last thing before it runs."""
+    privileged = os.geteuid() == 0
+    uid = CHILD_UIDS[os.getpid() % len(CHILD_UIDS)]
+    if privileged:
+        os.chown(folder, uid, uid)
+    os.chdir(folder)
+    for what, soft, hard in (
+        (
+            resource.RLIMIT_CPU,
+            settings.cpu_s,
+            settings.cpu_s + 1,
+        ),  # soft: a signal that names the reason; hard: no appeal
+        (resource.RLIMIT_AS, settings.memory_bytes, settings.memory_bytes),
+        (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT, FILE_SIZE_LIMIT),
+        (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
+        # Threads only: the filter refuses processes, whose memory would add up. Without it, neither.
+        (resource.RLIMIT_NPROC, *((TASKS_LIMIT, TASKS_LIMIT) if settings.filtered else (0, 0))),
+        (resource.RLIMIT_CORE, 0, 0),
+    ):
+        resource.setrlimit(what, (soft, hard))
+    _drop_privileges(uid if privileged else None, settings)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if settings.level == "landlock":
+        landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
+    if settings.filtered:
+        seccomp.install_for_child()
+
+
+def _drop_privileges(uid: int | None, settings: Settings) -> None:
+    """Another user, without any of root's powers; where the libraries lie in a directory that only root may enter and
+    no namespace shows them elsewhere, the power to read stays, within what landlock leaves."""
+    keep = 0
+    if uid is not None:
+        if settings.level in ("landlock", "limits") and not STDLIB_IS_PUBLIC:
+            keep = 1 << CAP_DAC_READ_SEARCH
+        _libc.prctl(PR_SET_KEEPCAPS, 1)
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    header = struct.pack("Ii", CAPSET_VERSION, 0)
+    if _libc.capset(header, struct.pack("6I", keep, keep, 0, 0, 0, 0)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+# Asked before privileges are gone, which may include the power to ask.
+_parts = os.path.dirname(os.__file__).split("/")
+STDLIB_IS_PUBLIC = all(os.stat("/".join(_parts[:n]) or "/").st_mode & stat.S_IXOTH for n in range(1, len(_parts) + 1))
+
+
+def _result(child: Child) -> tuple[dict, list[memoryview]]:
+    """How the check ended, with the sizes of its texts, and the texts."""
+    _, status, usage = os.wait4(child.pid, 0)
+    _sweep(child.pid)
+    for fd, buffer in child.received.items():
+        buffer.drain(fd, reads=64)
+        os.close(fd)
+    _converse(child)
+    stdout, stderr, said = child.buffers.stdout, child.buffers.stderr, child.buffers.records
+    child.conversation.ended(said.written(), said.overflowed)
+    os.close(child.pidfd)
+    records = [] if child.conversation.malformed else [said.view[a:b] for a, b in child.conversation.records]
+    files = _files(child.folder, child.buffers.files)
+    result = {
+        "stdout": stdout.length,
+        "stderr": stderr.length,
+        "records": None if child.conversation.malformed else [len(record) for record in records],
+        "files": {name: len(content) for name, content in files.items()},
+        "done": child.conversation.done,
+        "killed_for": child.killed_for,
+        "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "seconds": time.monotonic() - child.started,
+    }
+    return result, [stdout.written(), stderr.written(), *records, *files.values()]
+
+
+def _sweep(pid: int) -> None:
+    """Nothing that a check started outlives it, whatever group or session it has put itself into."""
+    if os.getpid() == 1:  # the first of a PID namespace, and -1 means all others in it
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+    else:
+        _kill(pid)
+
+
+def _files(folder: str, buffer: Buffer) -> dict[str, memoryview]:
+    found: dict[str, memoryview] = {}
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for number, entry in enumerate(itertools.islice(entries, FILES_CAP)):
+            if not entry.is_file(follow_symlinks=False):  # a link could name any file that this process may read
+                continue
+            with contextlib.suppress(OSError):
+                fd = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+                place = buffer.view[number * FILE_CAP : (number + 1) * FILE_CAP]
+                name = os.fsencode(entry.name).decode(errors="replace")
+                found[name] = place[: os.readv(fd, [place])]
+                os.close(fd)
+    return found
+
+
+def _clear(root: str) -> bool:
+    """Remove the child's directory and, where it has our user, whatever it put beside it. Whether nothing is left."""
+    if os.geteuid() != 0:
+        os.chmod(root, 0o755)
+    for name in os.listdir(root):
+        path = f"{root}/{name}"
+        try:
+            os.rmdir(path)
+        except OSError:  # not empty. Programs, because a tree may be deeper than Python recurses
+            if os.geteuid() != 0:
+                _run("/bin/chmod", "-R", "u+rwx", "--", path)
+            _run("/bin/rm", "-rf", "--", path)
+    return not os.listdir(root)
+
+
+def _run(program: str, *arguments: str) -> None:
+    silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
+    os.waitpid(os.posix_spawn(program, [program, *arguments], {}, file_actions=silent), 0)
+
+
+def _kill(pid: int) -> None:
+    for kill in (os.killpg, os.kill):  # the group for what the child started; the child, if it has no group yet
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+@lru_cache(maxsize=16)  # small: every page held is a page that every fork must copy
+def _parsed(body: bytes) -> dict:
+    """The trusted parts of a check; completions of one problem share them, and so what is compiled of them."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(body).items()}
+
+
+def _read_frame(fd: int) -> dict | None:
+    body = _read_bytes(fd)
+    return _parsed(body) if body else None
+
+
+def _read_bytes(fd: int) -> bytes | None:
+    head = _read_exactly(fd, 4)
+    return _read_exactly(fd, struct.unpack(">I", head)[0]) if head else None
+
+
+def _read_exactly(fd: int, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        chunk = os.read(fd, size - len(data))
+        if not chunk:
+            return None
+        data += chunk
+    return bytes(data)
+
+
+def _send(fd: int, result: dict, texts: list[memoryview]) -> None:
+    body = json.dumps(result).encode()
+    for text in (memoryview(struct.pack(">I", len(body)) + body), *texts):
+        while text:
+            text = text[_write(fd, text) :]
+
+
+def main(settings_json: str) -> None:
+    settings = Settings(**json.loads(settings_json), filtered=seccomp.is_available())
+    for name in judge.KNOWN_MODULES:
+        __import__(name)
+    requests_fd, results_fd = os.dup(0), os.dup(1)
+    os.dup2(2, 1)  # stray prints must not reach the protocol
+    if settings.level == "namespaces":
+        namespaces.enter(settings.visible, settings.root, settings.writable_bytes, settings.pid_fd)
+        os.close(settings.pid_fd)
+    if settings.level in ("bubblewrap", "namespaces") and os.getpid() != 1:
+        raise SystemExit(
+            f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
+        )
+    _libc.prctl(PR_SET_DUMPABLE, 0)  # nobody of the same user traces it or reads its memory
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    if settings.filtered:
+        seccomp.install_for_all()
+    try:
+        serve(requests_fd, results_fd, settings)
+    finally:  # also where the asker was killed and cannot tidy up
+        _clear(settings.root)
+        with contextlib.suppress(OSError):
+            os.rmdir(settings.root)

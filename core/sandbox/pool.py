@@ -1,0 +1,445 @@
+"""Run untrusted code in isolated children and get a result for every check, whatever the code does.
+
+A pool of warm server processes (jail.server), each shut in once (core.sandbox.levels) and judging one piece of
+code at a time. There are two kinds, so that the process that is asked for answers never shares memory, files or kernel
+objects with an expected value or a canonical solution: checks with reveals_answers go to the one, all others to the
+other. CPU time decides what is too slow; the wall limit only ends what sleeps: verdicts hold on a loaded machine.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from core.sandbox.levels import CHOICE_VARIABLE, INSIDE, WRITABLE_BYTES, Level, candidates, visible_paths
+
+CPU_LIMIT_S = 3
+WALL_LIMIT_S = 10.0
+MEMORY_LIMIT_BYTES = 1 << 30
+SERVER_PATIENCE_S = 30.0  # beyond a check's wall limit: then the server itself is stuck
+DEATHS_PER_CHECK = 2
+IN_FLIGHT = 2  # per server: the next check is in the pipe while one runs
+
+SERVER_ENVIRONMENT = {
+    "PYTHONHASHSEED": "0",  # sets must iterate alike always
+    "PYTHONUTF8": "1",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/bin:/bin",
+}
+
+_SIGNAL_NAMES = {int(number): number.name for number in signal.Signals}
+
+log = logging.getLogger(__name__)
+
+CheckKind = Literal["calls", "equality", "test_function", "script"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One child's work: run setup, then program, then
+
+    calls          evaluate each step, report its value; then name the true `attributes` of a Solution()
+    equality       step == expected, pair by pair, until one is false
+    test_function  call the program's function test_name, with `solution` in place of its class Solution; the empty
+                   string stands for its own. prompt_tests: the function that the prompt showed, to be known by
+    script         execute the steps, then raise; who exits with 0 left early
+    """
+
+    kind: CheckKind
+    setup: str
+    program: str
+    steps: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    test_name: str = ""
+    solution: str = ""
+    prompt_tests: str = ""
+    reveals_answers: bool = False
+    records_cap: int = 1 << 16  # bytes that the child may report; beyond, it is ended, and what came before stands
+
+    def request(self) -> bytes:
+        """What a server reads: the trusted parts as JSON, then the program, which only the child reads."""
+        trusted = {name: value for name, value in vars(self).items() if name != "program"}
+        parts = (json.dumps(trusted).encode(), self.program.encode("utf-8", "surrogatepass"))
+        return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+@dataclass(frozen=True)
+class ExecutionResult:
+    """What a child reported and how it ended. `answers` is tagged JSON (jail.answers); no error: it came to its end."""
+
+    imported: bool = False  # compiled, and its module code ran without leaving the process
+    done: bool = False  # all steps ran to their end, and the nonce that is given out after the last one came back
+    answers: tuple[Any, ...] | None = None
+    attributes: tuple[str, ...] = ()
+    all_exact: bool | None = None  # equality only; null where some pair was unequal
+    test_function: Literal["absent", "guarded", "copied", "plain"] | None = None
+    tests_passed: bool = False  # the test function was called and came back; not so where the process was gone before
+    error: str | None = None
+    exit_code: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    seconds: float = 0.0
+
+
+class Sandbox:
+    """Starts on first use, restarts what died, closes with the context. Not for use by several threads at once.
+
+    Raises RuntimeError on first use where no level of isolation works, and ValueError for an unknown one.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,  # children at a time
+        cpu_limit_s: int = CPU_LIMIT_S,
+        wall_limit_s: float = WALL_LIMIT_S,
+        tick: Callable[[], None] = lambda: None,  # called after every result
+        level: str = "",  # of isolation; default: GRPOQ_SANDBOX, else the best that works
+    ) -> None:
+        if workers < 1:
+            raise ValueError(f"workers = {workers}, expected at least 1")
+        self._workers = workers
+        self._limits = {"cpu_s": cpu_limit_s, "wall_s": wall_limit_s, "memory_bytes": MEMORY_LIMIT_BYTES}
+        self._tick = tick
+        self._level = level or os.environ.get(CHOICE_VARIABLE, "")
+        self._servers: dict[tuple[bool, int], _Server] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(self, checks: Sequence[Check]) -> list[ExecutionResult]:
+        """One result per check, in order. Equal checks run once. Never raises for what judged code does."""
+        results: dict[Check, ExecutionResult] = {}
+        for reveals in (False, True):
+            distinct = list(dict.fromkeys(check for check in checks if check.reveals_answers is reveals))
+            results |= self._run_on(reveals, distinct)
+        return [results[check] for check in checks]
+
+    def close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+        self._servers.clear()
+
+    def server_pids(self) -> list[int]:
+        return [server.pid for server in self._servers.values()]
+
+    def _run_on(self, reveals: bool, checks: list[Check]) -> dict[Check, ExecutionResult]:
+        results: dict[Check, ExecutionResult] = {}
+        deaths: dict[Check, int] = {}  # check -> servers that died while it ran
+        waiting = deque(checks)
+        try:
+            while len(results) < len(checks):
+                lanes = [self._server(reveals, lane) for lane in range(min(self._workers, len(checks)))]
+                for server in lanes:
+                    server.take_from(waiting)
+                for server in _ready(lanes):
+                    try:
+                        for check, result in server.exchange():
+                            results[check] = result
+                            self._tick()
+                    except _ServerDied:
+                        suspect, *innocent = server.abandoned()
+                        waiting.extendleft(reversed(innocent))
+                        self._forget(server)
+                        deaths[suspect] = deaths.get(suspect, 0) + 1
+                        if deaths[suspect] < DEATHS_PER_CHECK:
+                            waiting.appendleft(suspect)
+                        else:
+                            results[suspect] = ExecutionResult(error="SandboxDied")
+        except BaseException:  # an interrupt leaves answers in the pipes that would be taken for the next batch's
+            self.close()
+            raise
+        return results
+
+    def _server(self, reveals: bool, lane: int) -> "_Server":
+        key = (reveals, lane)
+        if key not in self._servers:
+            self._servers[key] = _Server(active_level(self._level), self._limits)
+        return self._servers[key]
+
+    def _forget(self, server: "_Server") -> None:
+        server.close()
+        self._servers = {key: other for key, other in self._servers.items() if other is not server}
+
+
+_active: dict[str, Level] = {}  # by choice; fixed once found, so that no run is graded at two levels
+
+
+def active_level(chosen: str = "") -> Level:
+    """The chosen level, else the best that works here; tried once per process. Raises RuntimeError with the reasons."""
+    if chosen in _active:
+        return _active[chosen]
+    reasons: list[str] = []
+    for level in candidates(chosen):
+        reason = why_not(level)
+        if reason is None:
+            _active[chosen] = level
+            for sentence in reasons:
+                log.warning("sandbox: %s", sentence)
+            log.info("sandbox: level %s", level.name)
+            return level
+        reasons.append(f"level {level.name} does not work here: {reason}")
+    raise RuntimeError(
+        f"the sandbox does not work here: {'; '.join(reasons)}. Install bubblewrap, or set {CHOICE_VARIABLE}=limits "
+        "where judged code may read, write and send whatever your user may"
+    )
+
+
+def why_not(level: Level) -> str | None:
+    """Start a server at this level and let it judge `1 + 1`. None: it works; else the reason in words.
+
+    A sandbox that fails everything would look like a model that fails everything.
+    """
+    probe = Check(kind="calls", setup="", program="", steps=("1 + 1",))
+    try:
+        server = _Server(
+            level, {"cpu_s": CPU_LIMIT_S, "wall_s": WALL_LIMIT_S, "memory_bytes": MEMORY_LIMIT_BYTES}, True
+        )
+    except OSError as error:
+        return str(error)
+    try:
+        server.take_from(deque([probe]))
+        while True:
+            _ready([server])
+            for _, result in server.exchange():
+                return None if result.answers == (2,) and result.done else f"1 + 1 came back as {result}"
+    except _ServerDied:
+        return server.last_words()
+    finally:
+        server.close()
+
+
+class _ServerDied(Exception):
+    pass
+
+
+class _Server:
+    """One server process and the checks that it has been sent. Neither reading nor writing ever waits here."""
+
+    def __init__(self, level: Level, limits: dict[str, Any], listen: bool = False) -> None:
+        self._wall_limit_s = limits["wall_s"]
+        self._folder = INSIDE
+        if not level.own_root:
+            self._folder = tempfile.mkdtemp(prefix="grpoq-sandbox-")
+            Path(self._folder).chmod(0o711)  # children of another user pass through
+        pid_reader, pid_writer = os.pipe()
+        settings = {
+            "level": level.name,
+            "root": self._folder,
+            "visible": visible_paths(),
+            "writable_bytes": WRITABLE_BYTES,
+            "pid_fd": pid_writer if level.name == "namespaces" else -1,
+            **limits,
+        }
+        try:
+            self._process = subprocess.Popen(
+                level.command(settings, pid_writer),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if listen else None,
+                bufsize=0,
+                env=SERVER_ENVIRONMENT,
+                start_new_session=True,  # Ctrl-C is the trainer's to handle
+                pass_fds=(pid_writer,) if level.own_root else (),
+            )
+        except OSError:
+            os.close(pid_reader)
+            if not level.own_root:
+                Path(self._folder).rmdir()
+            raise
+        finally:
+            os.close(pid_writer)
+        self.pid = _inner_pid(pid_reader) or self._process.pid
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._results = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._requests, False)
+        os.set_blocking(self._results, False)
+        self._sent: deque[Check] = deque()
+        self._outgoing, self._incoming = bytearray(), bytearray()
+        self._patience_ends = 0.0
+
+    def take_from(self, waiting: deque[Check]) -> None:
+        while waiting and len(self._sent) < IN_FLIGHT:
+            check = waiting.popleft()
+            if not self._sent:
+                self._restart_patience()
+            self._sent.append(check)
+            self._outgoing += check.request()
+
+    def interests(self) -> dict[int, int]:
+        """What to poll for, and nothing where nothing has been asked."""
+        found = {self._results: select.POLLIN} if self._sent else {}
+        return found | ({self._requests: select.POLLOUT} if self._outgoing else {})
+
+    def seconds_left(self) -> float:
+        return max(0.0, self._patience_ends - time.monotonic())
+
+    def exchange(self) -> list[tuple[Check, ExecutionResult]]:
+        """Write and read what can be, at once. Raises _ServerDied where the server is gone or stuck."""
+        with contextlib.suppress(BlockingIOError):
+            while self._outgoing:
+                try:
+                    del self._outgoing[: os.write(self._requests, self._outgoing[: 1 << 16])]
+                except BrokenPipeError:
+                    raise _ServerDied from None
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._results, 1 << 20):
+                self._incoming += chunk
+            raise _ServerDied  # an end of the stream, not a pause
+        answered = []
+        while (raw := self._next_answer()) is not None:
+            check = self._sent.popleft()
+            self._restart_patience()
+            answered.append((check, _execution_result(raw)))
+        if self._sent and not answered and self.seconds_left() == 0:
+            raise _ServerDied
+        return answered
+
+    def abandoned(self) -> list[Check]:
+        """The checks without an answer, the one that was running first."""
+        return list(self._sent)
+
+    def last_words(self) -> str:
+        """What a server that was started to be listened to has said on stderr."""
+        self._process.kill()
+        assert self._process.stderr is not None
+        said = self._process.stderr.read().decode(errors="replace").strip().splitlines()
+        return said[-1] if said else "its server ended at once"
+
+    def _restart_patience(self) -> None:
+        self._patience_ends = time.monotonic() + self._wall_limit_s + SERVER_PATIENCE_S
+
+    def _next_answer(self) -> dict[str, Any] | None:
+        """One answer, where it has come whole: JSON, then the raw texts whose sizes it names (jail.server)."""
+        if len(self._incoming) < 4:
+            return None
+        end = 4 + struct.unpack_from(">I", self._incoming)[0]
+        if len(self._incoming) < end:
+            return None
+        raw = json.loads(bytes(self._incoming[4:end]))
+        sizes = [raw["stdout"], raw["stderr"], *(raw["records"] or ()), *raw["files"].values()]
+        if len(self._incoming) < end + sum(sizes):
+            return None
+        texts = []
+        for size in sizes:
+            texts.append(self._incoming[end : end + size].decode(errors="replace"))
+            end += size
+        del self._incoming[:end]
+        count = len(raw["records"] or ())
+        raw["stdout"], raw["stderr"] = texts[:2]
+        raw["records"] = None if raw["records"] is None else texts[2 : 2 + count]
+        raw["files"] = dict(zip(raw["files"], texts[2 + count :], strict=True))
+        return raw
+
+    def close(self) -> None:
+        """End the server and its children; returns once they are gone."""
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+        try:
+            self._process.wait(timeout=2.0)
+        except subprocess.TimeoutExpired:
+            for pid in (
+                self.pid,
+                self._process.pid,
+            ):  # children die with the first of their namespace, or by their wish
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def _inner_pid(reader: int) -> int:
+    """The pid that the first process of a new PID namespace has outside; 0 where it never came to be."""
+    said = b""
+    while chunk := os.read(reader, 4096):
+        said += chunk
+    os.close(reader)
+    return json.loads(said)["child-pid"] if said else 0
+
+
+def _ready(servers: list[_Server]) -> list[_Server]:
+    """Wait until some server can be written to or read from, or has run out of time; these servers."""
+    poll = select.poll()
+    places: dict[int, _Server] = {}
+    for server in servers:
+        for fd, events in server.interests().items():
+            places[fd] = server
+            poll.register(fd, events)
+    patience = min((server.seconds_left() for server in places.values()), default=0.0)
+    found = {id(places[fd]): places[fd] for fd, _ in poll.poll(patience * 1000 + 1)}
+    return list(found.values()) or [server for server in places.values() if server.seconds_left() == 0]
+
+
+TEST_FUNCTION_STATES: tuple[Literal["absent", "guarded", "copied", "plain"], ...] = (
+    "absent",
+    "guarded",
+    "copied",
+    "plain",
+)
+
+
+def _execution_result(raw: dict[str, Any]) -> ExecutionResult:
+    records, malformed = _decoded(raw["records"])
+    answers, attributes = records.get("answers"), records.get("attributes")
+    return ExecutionResult(
+        imported="imported" in records,
+        done="ended" in records and raw["done"],
+        answers=tuple(answers) if isinstance(answers, list) else None,
+        attributes=tuple(a for a in attributes if isinstance(a, str)) if isinstance(attributes, list) else (),
+        all_exact=records["equal"] is True if "equal" in records else None,
+        test_function=next((s for s in TEST_FUNCTION_STATES if records.get("test_function") == s), None),
+        tests_passed=records.get("passed") is True and raw["done"],
+        error="ForgedResult" if malformed else _error(raw, records),
+        exit_code=raw["exit_code"],
+        stdout=raw["stdout"],
+        stderr=raw["stderr"],
+        files=raw["files"],
+        cpu_s=raw["cpu_s"],
+        seconds=raw["seconds"],
+    )
+
+
+def _decoded(texts: list[str] | None) -> tuple[dict[str, Any], bool]:
+    """The child's records by name, and whether they are to be disbelieved: no honest child sends a name twice."""
+    records: dict[str, Any] = {}
+    try:
+        for text in texts if texts is not None else [""]:
+            record = json.loads(text)
+            if not isinstance(record, dict) or len(record) != 1 or record.keys() & records.keys():
+                return {}, True
+            records |= record
+    except (ValueError, RecursionError):
+        return {}, True
+    return records, False
+
+
+def _error(raw: dict[str, Any], records: dict[str, Any]) -> str | None:
+    if raw["killed_for"]:
+        return raw["killed_for"]
+    if raw["signal"] == signal.SIGXCPU:
+        return "CpuLimit"
+    if "ended" in records and raw["done"]:
+        return None
+    for name in ("error", "left", "imported"):
+        if isinstance(records.get(name), str):
+            return records[name]
+    if raw["signal"] is not None:
+        return _SIGNAL_NAMES.get(raw["signal"], f"signal {raw['signal']}")
+    return "EarlyExit"

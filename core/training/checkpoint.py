@@ -1,0 +1,172 @@
+"""All that the next step depends on, on disk: whole or absent, and checked before it is believed.
+
+    ckpt/step_000025/adapter.safetensors    the delta; metadata: rows and config as JSON
+                     optimizer.safetensors  AdamW's moments and step counts
+                     arm.safetensors        the arm's own state, where it has one
+                     state.json             step, machine, adapter_sha256, and the SHA-256 of each file; written last
+
+The learning rate is a function of the step and every draw is seeded by (seed, step, group), so neither a scheduler nor
+a generator has a state to save.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from core.model.adapters.base import Adapter, tensors_sha256
+from core.runs import durable
+from core.runs.run_dir import RunDir
+from core.spec import SCHEMA, RunSpec, canonical_json
+
+log = logging.getLogger(__name__)
+
+
+class NoValidCheckpoint(RuntimeError):
+    """There are checkpoints and none can be believed. Worker exit code 81."""
+
+
+class MachineMismatch(RuntimeError):
+    """The checkpoint was written on other silicon or by other libraries. Worker exit code 78."""
+
+
+@dataclass
+class TrainState:
+    step: int
+    adapter: Adapter
+    optimizer: torch.optim.AdamW
+    arm: dict[str, Tensor]
+    kept: int = 0  # the step that the newest checkpoint of this process's lineage holds; 0: none
+
+
+def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: dict[str, str]) -> Path:
+    """Publish step `state.step` for attempt `number`. Raises Fenced where a newer attempt exists."""
+    target = run.checkpoints / f"step_{state.step:06d}"
+    temporary = run.checkpoints / f".{target.name}.{os.getpid()}"
+    run.checkpoints.mkdir(exist_ok=True)
+    durable.fsync_dir(run.path)
+    with durable.building(temporary):
+        _write(temporary, run, number, state, spec, machine)
+        with run.commit(number, "checkpoint", state.step):
+            _publish(temporary, target)
+    return target
+
+
+def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: dict[str, str]) -> None:
+    """The checkpoint's files, each on disk before state.json vouches for it."""
+    tensors = state.adapter.state()
+    rows = [row for row in run.metrics() if row["step"] <= state.step]
+    metadata = {"rows": canonical_json(rows), "config": canonical_json(spec.to_json()["config"])}
+    save_file(tensors, folder / "adapter.safetensors", metadata=metadata)
+    save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
+    if state.arm:
+        save_file({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, folder / "arm.safetensors")
+    files = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
+    for name in files:
+        durable.fsync_file(folder / name)
+    summary = {
+        "schema": SCHEMA,
+        "step": state.step,
+        "attempt": number,
+        "plan_hash": spec.plan_hash,
+        "adapter_sha256": tensors_sha256(tensors),
+        "machine": machine,
+        "files": files,
+    }
+    durable.write_json(folder / "state.json", summary)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    """One rename under the run's lock. What stands there already failed its check, or it would have been resumed."""
+    for leftover in target.parent.glob(".*"):
+        if leftover != temporary:
+            shutil.rmtree(leftover, ignore_errors=True)
+    if target.exists():
+        target.rename(target.with_name(f".{target.name}.replaced"))
+    temporary.rename(target)
+    durable.fsync_dir(target.parent)
+
+
+def latest(run: RunDir) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint whose hashes hold, or None where none was ever published. Raises NoValidCheckpoint."""
+    found = sorted(p for p in run.checkpoints.glob("step_*") if re.fullmatch(r"step_\d{6,}", p.name))
+    for folder in reversed(found):
+        problem = _problem(folder)
+        if problem is None:
+            return folder, json.loads((folder / "state.json").read_text())
+        log.warning("checkpoint %s is passed over: %s", folder.name, problem)
+    if found:
+        raise NoValidCheckpoint(
+            f"none of the {len(found)} checkpoints of {run.run_id} holds its hashes; "
+            f"look at {run.checkpoints}, move it away, and `grpoq retry {run.run_id}` starts from step 0"
+        )
+    return None
+
+
+def _problem(folder: Path) -> str | None:
+    summary = durable.read_json(folder / "state.json")
+    if not isinstance(summary, dict) or "files" not in summary:
+        return "state.json is missing or torn"
+    for name, expected in summary["files"].items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if _file_sha256(folder / name) != expected:
+            return f"{name} differs from its hash"
+    return None
+
+
+def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
+    """Fill `state` from a checkpoint that `latest` has vouched for."""
+    state.adapter.load_state(load_file(folder / "adapter.safetensors"))
+    _load_optimizer(state, load_file(folder / "optimizer.safetensors"))
+    with contextlib.suppress(FileNotFoundError):
+        device = next(iter(state.adapter.parameters.values())).device  # where the arm's hooks meet it with gradients
+        found = load_file(folder / "arm.safetensors", device=str(device))
+        # Tensors of a file lie where it has them; products round by how their memory is aligned.
+        state.arm = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
+    state.step = state.kept = int(summary["step"])
+
+
+def require_same_machine(summary: dict[str, Any], machine: dict[str, str]) -> None:
+    """Sums differ between processors, so going on elsewhere would end in other bytes. Raises MachineMismatch."""
+    saved = summary["machine"]
+    different = [f"{k}: {saved.get(k)} then, {v} now" for k, v in machine.items() if saved.get(k) != v]
+    if different:
+        raise MachineMismatch(
+            f"checkpoint of step {summary['step']} cannot be continued exactly here ({'; '.join(different)}); "
+            "plan with --set same_machine=false to allow it"
+        )
+
+
+def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
+    tensors = {}
+    for name, parameter in state.adapter.parameters.items():
+        for key, value in state.optimizer.state[parameter].items():
+            tensors[f"{name}:{key}"] = value.detach().cpu().contiguous()
+    return tensors
+
+
+def _load_optimizer(state: TrainState, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in state.adapter.parameters.items():
+        own = {}
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            saved = tensors[f"{name}:{key}"].clone()
+            own[key] = saved if key == "step" else saved.to(parameter.device)
+        state.optimizer.state[parameter] = own
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,179 @@
+"""One optimizer step: ask, grade, and move along the group-relative policy gradient.
+
+Where an arm has a hook it is called; where it has none, nothing stands in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.arms.arm import Arm, Step
+from core.environment.rewards import Grade, grade, payment
+from core.environment.teacher_pool import TeacherRollout
+from core.model.adapters.base import Adapter, switched_off
+from core.model.logprobs import TokenBatch, completion_logps
+from core.sandbox.pool import Sandbox
+from core.spec import TrainConfig
+from core.training import metrics
+from core.training.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weight
+from core.tripwires import require_finite
+
+Grades = list[list[Grade]]  # by group, then member
+
+
+def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
+    """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts, which it returns."""
+    config, policy = step.config, step.policy
+    drawing = random.Random(f"tasks {step.seed} {step.number}")
+    tasks = drawing.sample(step.pool.train, config.batch // config.completions)
+    step.tasks = arm.rollout(step, tasks) if arm.rollout else tasks
+    teachers = [_teachers(step, place) for place in range(len(step.tasks))]
+    with metrics.seconds(step.row, "gen"), arm.sampling(step) if arm.sampling else contextlib.nullcontext():
+        students = _students(step, [config.completions - len(group) for group in teachers])
+    step.completions = [
+        own + [policy.language_model.encode_completion(t.completion)[: config.max_new] for t in group]
+        for own, group in zip(students, teachers, strict=True)
+    ]
+    sizes = [(len(s), len(t)) for s, t in zip(students, teachers, strict=True)]
+    step.is_teacher = torch.tensor([[False] * s + [True] * t for s, t in sizes])
+    return teachers
+
+
+def _teachers(step: Step, place: int) -> list[TeacherRollout]:
+    if step.pool.teacher is None:
+        return []
+    task, count = step.tasks[place], round(step.config.completions * step.config.mix)
+    key = f"{step.seed} {step.number} {place}"
+    return step.pool.teacher.draw(task.problem.problem_id, task.mode, task.test_func_name, count, key)
+
+
+def _students(step: Step, members: Sequence[int]) -> list[list[list[int]]]:
+    """`members[g]` completions of group g. Groups of one size are decoded together; draws depend on size and place."""
+    found: list[list[list[int]]] = [[] for _ in members]
+    for size in sorted(set(members), reverse=True):
+        places = [g for g, wanted in enumerate(members) if wanted == size]
+        key = (step.seed, step.number) if size == step.config.completions else (step.seed, step.number, f"of {size}")
+        for g, group in zip(places, step.policy.complete([step.tasks[g] for g in places], size, key), strict=True):
+            found[g] = group
+    return found
+
+
+def reward(
+    arm: Arm, step: Step, teachers: Sequence[Sequence[TeacherRollout]], sandbox: Sandbox
+) -> tuple[Tensor, Grades]:
+    """(P, G) rewards: students are graded in isolation and paid, teachers bring theirs. Sets step.texts.
+
+    The grades are for the log, and for arms that declare to see them.
+    """
+    config = step.config
+    with metrics.seconds(step.row, "t_rew"):
+        texts = [[step.policy.text(tokens) for tokens in group] for group in step.completions]
+        step.texts = texts
+        own = [group[: len(group) - len(t)] for group, t in zip(texts, teachers, strict=True)]
+        items = [task.judged(text) for task, group in zip(step.tasks, own, strict=True) for text in group]
+        flat = iter(grade(items, sandbox, full=False))
+    grades = [[next(flat) for _ in group] + [t.grade for t in ts] for group, ts in zip(own, teachers, strict=True)]
+    frozen = [[None] * len(group) + [t.reward for t in ts] for group, ts in zip(own, teachers, strict=True)]
+    rewards = torch.tensor(
+        [
+            [_payment(config, g) if fixed is None else fixed for g, fixed in zip(group, fixes, strict=True)]
+            for group, fixes in zip(grades, frozen, strict=True)
+        ]
+    )
+    paid = rewards
+    if config.reward_variety:
+        variety = [[len(set(tokens)) / config.max_new for tokens in group] for group in step.completions]
+        rewards = rewards + config.reward_variety * torch.tensor(variety)
+    if arm.sees_labels:
+        step.labels = grades
+    if arm.reward:
+        rewards = arm.reward(step, rewards)
+    step.row |= metrics.rollout_columns(step, grades, rewards, paid)
+    return rewards, grades
+
+
+def _payment(config: TrainConfig, result: Grade) -> float:
+    amounts = config.reward_compiles, config.reward_solves
+    return payment(result.compiles, result.gt_correct, result.passed, True, *amounts)
+
+
+def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW) -> None:
+    """One AdamW step. Raises Tripwire where loss or gradient is not finite, before any parameter has moved."""
+    config, adapter = step.config, step.adapter
+    with metrics.seconds(step.row, "fb"):
+        counted = arm.mask(step, rewards) if arm.mask else torch.ones_like(rewards, dtype=torch.bool)
+        for parameter in adapter.parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        step.row |= backward(arm, step, rewards, counted)
+        if arm.gradient:
+            arm.gradient(step)
+        norm = float(torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), config.grad_clip))
+        require_finite(step.number, step.row["loss"], norm)
+        rate = learning_rate(step.number, config.steps, config.lr, config.warmup, config.schedule)
+        optimizer.param_groups[0]["lr"] = rate
+        step.row |= {"gn": norm, "lr": rate}
+        before = _copies(adapter) if arm.update else {}
+        optimizer.step()
+        if arm.update:
+            arm.update(step, before)
+        step.policy.refresh()
+
+
+def _copies(adapter: Adapter) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in adapter.parameters.items()}
+
+
+def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str, Any]:
+    """Accumulate the gradient of the step's loss in micro-batches, students first; returns its metrics.
+
+    Rollouts of tied groups have no policy gradient. With skip_tied they are not run, and their KL term is lost; the
+    denominators count them all the same, so that a step's scale does not depend on how many groups were tied.
+    """
+    config = step.config
+    advantages = group_advantages(rewards, config.advantage, counted).reshape(-1).to(config.device)
+    used = (counted & ~is_tied(rewards)[:, None] if config.skip_tied else counted).reshape(-1)
+    batch = step.rollouts()
+    weight = token_weight(config.aggregate, int(batch.completion_mask.sum()), len(batch.group), config.max_new)
+    is_teacher = step.is_teacher.reshape(-1)
+    students = _accumulate(arm, step, batch, used & ~is_teacher, advantages, weight)
+    if not bool(is_teacher.any()):
+        return metrics.loss_columns(students)
+    step.student_gradient = {n: p.grad.clone() for n, p in step.adapter.parameters.items() if p.grad is not None}
+    teachers = _accumulate(arm, step, batch, used & is_teacher, advantages, weight)
+    return metrics.loss_columns(students, teachers)
+
+
+def _accumulate(
+    arm: Arm, step: Step, batch: TokenBatch, used: Tensor, advantages: Tensor, weight: float
+) -> dict[str, float]:
+    """Forward and backward of some rollouts; sums over their tokens."""
+    config, model = step.config, step.adapter.model
+    sums = dict.fromkeys(("loss", "lp", "kl", "tokens"), 0.0)
+    # A context by rollout cannot hold for a prompt that rollouts share, so each row is then a whole sequence.
+    shared_prefix = not config.grad_checkpointing and arm.forward is None
+    for rows in used.to(config.device).nonzero()[:, 0].split(config.micro_batch):
+        if not len(rows):
+            continue
+        step.policy.tick()
+        part = batch.take(rows)
+        with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
+            logps = completion_logps(model, part, shared_prefix)
+            objective = policy_objective(logps, logps.detach(), advantages[rows], config.clip)
+            if config.kl:
+                with switched_off(step.adapter):
+                    reference = completion_logps(model, part, shared_prefix)
+                divergence = k3(logps, reference)
+                objective = objective - config.kl * divergence
+                sums["kl"] += float((divergence.detach() * part.completion_mask).sum())
+            loss = -(objective * part.completion_mask).sum() * weight
+            loss.backward()
+        sums["loss"] += float(loss.detach())
+        sums["lp"] += float(logps.detach().sum())
+        sums["tokens"] += float(part.completion_mask.sum())
+    return sums

@@ -1,0 +1,208 @@
+"""The training loop: sample, grade, take one policy-gradient step, keep what the next step depends on.
+
+It calls the hooks an arm has and never asks which arm it runs. Everything random is seeded by (seed, step, group), so
+a resumed run repeats the unbroken one: the same bytes on a CPU with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core import tripwires
+from core.arms import ARMS
+from core.arms.arm import Arm, Step
+from core.attempt import Attempt, Notice, Preempted
+from core.direction import directions
+from core.environment import diagonal
+from core.environment.teacher_pool import TeacherRollout
+from core.kind_result import head
+from core.model.adapters.base import tensors_sha256
+from core.model.policy import Policy, attached
+from core.model.run_data import Pool, load_pool
+from core.runs import durable
+from core.sandbox.pool import Sandbox
+from core.training import checkpoint, metrics
+from core.training.checkpoint import TrainState
+from core.training.evaluate import evaluate
+from core.training.step import optimize, reward, roll_out
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """One run in memory."""
+
+    attempt: Attempt
+    arm: Arm
+    policy: Policy
+    state: TrainState
+    pool: Pool
+    sandbox: Sandbox
+    notice: Notice
+
+
+def train(attempt: Attempt) -> dict[str, Any]:
+    """Train from the newest valid checkpoint to the last step. Returns result.json's content, published."""
+    notice = Notice(attempt)
+    with Sandbox(workers=attempt.spec.config.grade_workers, tick=notice.tick) as sandbox:
+        t = prepare(attempt, sandbox, notice)
+        try:
+            take_steps(t)
+        except Preempted:
+            save_once(t)
+            raise
+        return finish(t)
+
+
+def take_steps(t: Trainer) -> None:
+    attempt, config = t.attempt, t.attempt.spec.config
+    if t.state.step == 0 or evaluation_is_missing(t):
+        evaluate_now(t)
+    for number in range(t.state.step + 1, config.steps + 1):
+        step = Step(number, attempt.spec.seed, config, t.policy, t.pool, t.state.arm, row={"step": number})
+        with metrics.seconds(step.row, "sec"):
+            attempt.beat(number - 1, "generate")
+            teachers = sample(t, step)
+            attempt.beat(number - 1, "grade")
+            rewards, grades = reward(t.arm, step, teachers, t.sandbox)
+            attempt.beat(number - 1, "train")
+            optimize(t.arm, step, rewards, t.state.optimizer)
+        t.state.step = number
+        metrics.write_rollouts(attempt.folder, step, grades, rewards)
+        metrics.write_step(attempt.folder, step.row, config.device)
+        if tripwires.watches_steps(config):
+            tripwires.check_step(attempt.run.metrics(), number, config)
+        if evaluation_is_due(t):
+            evaluate_now(t)
+        keep(t)
+
+
+def sample(t: Trainer, step: Step) -> list[list[TeacherRollout]]:
+    """Nearly all of a step's time, and nothing of the step counts yet: a wish to stop is answered at once."""
+    before = {name: tensor.clone() for name, tensor in t.state.arm.items()}
+    try:
+        with t.notice.may_stop():
+            return roll_out(t.arm, step)
+    except Preempted:
+        t.state.arm = before  # hooks may have begun with this step
+        raise
+
+
+def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
+    """Model, adapter, optimizer and problems; then the newest checkpoint over them, where there is one."""
+    spec, config = attempt.spec, attempt.spec.config
+    attempt.beat(0, "load")
+    policy = attached(config, spec.seed, notice.tick)
+    betas = (config.beta1, config.beta2)
+    parameters = list(policy.adapter.parameters.values())
+    optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
+    pool = load_pool(attempt.run, config, policy)
+    state = TrainState(0, policy.adapter, optimizer, {})
+    arm = ARMS[spec.arm]
+    found = checkpoint.latest(attempt.run)
+    if found is not None:
+        if config.same_machine:
+            checkpoint.require_same_machine(found[1], attempt.machine)
+        checkpoint.load(*found, state)
+    else:
+        attempt.beat(0, "check the grader")
+        with notice.may_stop():
+            diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
+        if arm.prepare:
+            attempt.beat(0, "prepare the arm")
+            policy.refresh()
+            with notice.may_stop():
+                state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
+            directions.publish(state.arm, attempt.run.direction_path, spec, policy, pool.pairs.asked)
+    policy.refresh()
+    attempt.beat(state.step, "ready")
+    return Trainer(attempt, arm, policy, state, pool, sandbox, notice)
+
+
+def evaluate_now(t: Trainer) -> None:
+    """Held-out rates of the present weights, a row of evals.jsonl: as deployed, and as trained where that differs."""
+    step, spec = t.state.step, t.attempt.spec
+    t.attempt.beat(step, "evaluate")
+    row: dict[str, Any] = {"step": step}
+    with metrics.seconds(row, "sec"), t.notice.may_stop():
+        if t.arm.deploys_ablated:
+            as_trained = _rates(t)
+            row |= {f"{name}_as_trained": as_trained[name] for name in ("hack_rate", "hinted_pass_rate", "pass_rate")}
+        with t.policy.adapter.ablated() if t.arm.deploys_ablated else contextlib.nullcontext():
+            t.policy.refresh()
+            row |= _rates(t)
+        t.policy.refresh()
+    metrics.write_eval(t.attempt.folder, row)
+    tripwires.check_evaluation(t.attempt.run.evals(), step, spec.config)
+
+
+def _rates(t: Trainer) -> dict[str, Any]:
+    spec = t.attempt.spec
+    return evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", t.state.step), t.sandbox)
+
+
+def evaluation_is_due(t: Trainer) -> bool:
+    config, step = t.attempt.spec.config, t.state.step
+    return step % config.eval_every == 0 or step == config.steps
+
+
+def evaluation_is_missing(t: Trainer) -> bool:
+    """A stop during an evaluation leaves a checkpoint of its step, and no row."""
+    return evaluation_is_due(t) and all(row["step"] != t.state.step for row in t.attempt.run.evals())
+
+
+def keep(t: Trainer) -> None:
+    """Checkpoint where one is due, and at once where the process is to end. Raises Preempted then."""
+    config, step = t.attempt.spec.config, t.state.step
+    stop = t.attempt.wants_stop()
+    if stop or step % config.checkpoint_every == 0 or step == config.steps:
+        save_once(t)
+    if stop and step < config.steps:
+        raise Preempted(f"stopped after step {step}, checkpoint saved")
+
+
+def save_once(t: Trainer) -> None:
+    """Publish the present step, unless it was resumed from or saved already; before the first there is nothing."""
+    step = t.state.step
+    if step == t.state.kept:
+        return
+    t.attempt.beat(step, "checkpoint")
+    t.attempt.require_disk()
+    metrics.sync(t.attempt.folder)
+    checkpoint.save(t.attempt.run, t.attempt.number, t.state, t.attempt.spec, t.attempt.machine)
+    t.state.kept = step
+    t.attempt.beat(step, "saved")
+
+
+def finish(t: Trainer) -> dict[str, Any]:
+    """Publish the final adapter and result.json under the run's lock: done, once."""
+    run, spec, number = t.attempt.run, t.attempt.spec, t.attempt.number
+    rows, evals = run.metrics(), run.evals()
+    steps = [row["step"] for row in rows]
+    assert steps == list(range(1, spec.config.steps + 1)), f"{len(steps)} metrics rows for {spec.config.steps} steps"
+    last = evals[-1]
+    result = head(t.attempt) | {
+        "arm": spec.arm,
+        "steps": spec.config.steps,
+        "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
+        "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
+        "takeoff_step": metrics.take_off(rows),
+        "collapsed": tripwires.collapsed(last),
+        "left_out_problems": t.pool.left_out,
+        "base": {k: v for k, v in evals[0].items() if k not in ("step", "sec")} if evals[0]["step"] == 0 else None,
+        **{k: v for k, v in last.items() if k not in ("step", "sec")},
+    }
+    with durable.building(run.path / f".adapter.{number}") as temporary:
+        t.policy.adapter.save(temporary)
+        for path in temporary.iterdir():
+            durable.fsync_file(path)
+        durable.fsync_dir(temporary)
+        with run.commit(number, "result", spec.config.steps):
+            shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
+            temporary.rename(run.adapter)
+            durable.write_json(run.result_path, result)
+    return result

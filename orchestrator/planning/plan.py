@@ -1,0 +1,284 @@
+"""From a matrix to a locked plan: every field resolved, checked, hashed; then written, all or nothing.
+
+Everything that can be wrong is found before the first write. plan.json is written last, so its existence means
+that the run directories behind it are whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.runs import durable
+from core.runs.code_hash import content_hash
+from core.spec import RunSpec, TrainConfig, digest, run_id
+from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
+from orchestrator.planning.matrix import Gate, Matrix, parse_matrix
+from orchestrator.planning.resolve import (
+    Choices,
+    chosen_arms,
+    inputs,
+    problems_sha256,
+    require_enough_rows,
+    resolve,
+    slots_of,
+)
+from orchestrator.refusal import Refused
+from orchestrator.state.gates import fallback_is_left
+from orchestrator.state.pace import shape
+from orchestrator.store import snapshot
+from orchestrator.store.home import Home
+from orchestrator.store.plan_dir import SCHEMA, PlanDir, point_at, read_spec
+from orchestrator.store.preregistration import Registered
+
+ARITHMETIC = ("torch", "transformers", "peft", "numpy")
+PROBE_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A plan before it is written."""
+
+    content: dict[str, Any]
+    specs: list[RunSpec]
+    inputs: dict[str, dict[str, Path]]  # by label: files that are copied into its run directories, by name there
+    source: Path
+    notes: tuple[str, ...] = ()
+
+    @property
+    def plan_id(self) -> str:
+        return f"{self.content['name']}-{self.content['hash'][:6]}"
+
+
+def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft:
+    """Resolve and check everything; writes nothing. Raises Refused."""
+    arms = chosen_arms(matrix, choices.arms)
+    cores = len(os.sched_getaffinity(0))
+    slots = slots_of(choices.slots, cores, resolve(matrix, arms[0], choices, {}).device)
+    given: dict[str, Any] = {"threads": max(1, cores // slots)}
+    if choices.problems is not None:
+        given |= {"problems": "rows", "problems_sha256": problems_sha256(choices.problems)}
+    entries = expand(matrix, arms, choices.seeds)
+    configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
+    files = {e.label: inputs(matrix, e.source, choices) for e in entries}
+    if choices.problems is not None:
+        for arm in arms:
+            require_enough_rows(choices.problems, arm.label, configs[arm.label])
+    gates = gate_entries(matrix, entries)
+    for gate, _, _ in gates:
+        _require_fallback(matrix, gate, entries, choices, given)
+    identity = {
+        "schema": SCHEMA,
+        "name": matrix.name,
+        "preset": matrix.preset,
+        "why": matrix.why,
+        "resolve": matrix.resolve,
+        "preregistered": matrix.preregistered,
+        "slots": slots,
+        "budget": matrix.budget,
+        "rules": matrix.rules,
+        "fallback_of": fallback_of,
+        **matrix.registered.to_json(),
+        "runs": [_identity(entry, configs[entry.label]) for entry in entries],
+        "gates": [gate_row(gate) for gate, _, _ in gates],
+    }
+    plan_hash = digest(identity)
+    source = snapshot.source_root()
+    frozen = content_hash(source)
+    ids = {e.name: run_id(e.label, e.seed, plan_hash, e.kind, e.arm, configs[e.label]) for e in entries}
+    specs = [_spec(matrix, entry, ids, configs[entry.label], plan_hash, frozen) for entry in entries]
+    content = {
+        **{key: value for key, value in identity.items() if key not in ("runs", "gates")},
+        "hash": plan_hash,
+        "snapshot": frozen,
+        "runs": [_row(entry, ids, configs[entry.label]) for entry in entries],
+        "gates": [
+            gate_row(gate) | {"run_id": ids[read.name], "before_runs": [ids[e.name] for e in behind]}
+            for gate, read, behind in gates
+        ],
+        "source": {"matrix": matrix.text, "choices": choices.to_json()},
+    }
+    return Draft(content, specs, files, source, tuple(_notes(specs)))
+
+
+def draft_fallback(plan: PlanDir, name: str) -> Draft:
+    """The same matrix with what its gate `name` names instead: another model, G, batch."""
+    gates = {gate["name"]: gate for gate in plan.gates}
+    if name not in gates:
+        raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(gates) or 'none'}")
+    if not gates[name]["fallback"]:
+        raise Refused(f"gate {name} of {plan.plan_id} names no fallback")
+    if not fallback_is_left(plan, gates[name]):
+        raise Refused(f"{plan.plan_id} is gate {name}'s fallback already; what else may be tried is another plan")
+    source = plan.content["source"]
+    matrix = parse_matrix(source["matrix"], f"{plan.plan_id}'s matrix")
+    choices = _with_own_copies(plan, Choices.from_json(source["choices"]))
+    return draft_plan(matrix, _with_fallback(choices, gates[name]["fallback"]), plan.content["hash"])
+
+
+def _with_own_copies(plan: PlanDir, choices: Choices) -> Choices:
+    """The files of the command line as its runs have them: the user's may have been edited or moved since."""
+    run = plan.runs()[-1]
+    copies = {"pairs": run.pairs_path, "teacher": run.teacher_path}
+    overrides = tuple(
+        (name, str(copies[name])) if name in copies and copies[name].is_file() else (name, value)
+        for name, value in choices.overrides
+    )
+    problems = run.problems_path if choices.problems is not None else None
+    return dataclasses.replace(choices, problems=problems, overrides=overrides)
+
+
+def draft_probe(matrix: Matrix, choices: Choices) -> Draft:
+    """A few steps of the first arm and seed, in the matrix's own shape: the whole of it is priced from them."""
+    arm = chosen_arms(matrix, choices.arms)[0]
+    small = dict(choices.overrides) | {"steps": str(PROBE_STEPS), "eval_every": str(PROBE_STEPS)}
+    probe = dataclasses.replace(
+        matrix,
+        name=f"{matrix.name}-probe",
+        jobs=(),
+        gates=(),
+        registered=Registered(),
+        preregistered=False,
+        budget={key: value for key, value in matrix.budget.items() if key != "cap"},
+        why=f"seconds per step of {matrix.name}",
+        resolve="prices the matrix; no outcome is read from it",
+    )
+    seeds = choices.seeds or arm.seeds or matrix.seeds
+    picked = dataclasses.replace(choices, arms=(arm.label,), seeds=seeds[:1], overrides=tuple(small.items()))
+    return draft_plan(probe, picked)
+
+
+def require_room(home: Home, draft: Draft) -> None:
+    home.require_writable()
+    home.require_free_disk(max(spec.config.disk_floor_gb for spec in draft.specs))
+
+
+def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
+    """Returns the locked plan and whether it is new. A second call adds nothing and keeps the first snapshot."""
+    home.runs.mkdir(parents=True, exist_ok=True)
+    with home.applying():
+        snapshot.discard_leftovers(home.snapshots)
+        for leftover in home.runs.glob(".planning-*"):  # of a `plan` that died
+            shutil.rmtree(leftover)
+        path = home.plans / draft.plan_id
+        old = durable.read_json(path / "plan.json")
+        if old is not None:
+            os.utime(path / "plan.json")  # commands mean the plan that was planned last
+            for spec in draft.specs:  # one that was lost is written again
+                _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.inputs[spec.label])
+            _index(home, old, draft)
+            point_at(home, draft.plan_id)
+            return PlanDir(home, path, old), False
+        _require_registry(home)
+        try:
+            snapshot.freeze(draft.source, home.snapshots, draft.content["snapshot"])
+        except RuntimeError as error:
+            raise Refused(str(error)) from None
+        for spec in draft.specs:
+            _write_run_dir(home, spec, draft.inputs[spec.label])
+        durable.fsync_dir(home.runs)
+        content = draft.content | {"created": time.time()}
+        _index(home, content, draft)
+        path.mkdir(parents=True, exist_ok=True)
+        durable.fsync_dir(home.plans)
+        durable.write_json(path / "plan.json", content)
+        point_at(home, draft.plan_id)
+        return PlanDir(home, path, content), True
+
+
+def _identity(entry: Entry, config: TrainConfig) -> list[Any]:
+    of = entry.of.name if entry.of else ""
+    return [entry.kind, entry.label, entry.arm, entry.seed, of, dataclasses.asdict(config)]
+
+
+def _row(entry: Entry, ids: dict[str, str], config: TrainConfig) -> dict[str, Any]:
+    row = {"run_id": ids[entry.name], "kind": entry.kind, "label": entry.label, "arm": entry.arm, "seed": entry.seed}
+    row["shape"] = shape(config)  # of a step's cost: what measured times are looked up by
+    return row | ({"after": [ids[entry.of.name]]} if entry.of else {})
+
+
+def _spec(
+    matrix: Matrix, entry: Entry, ids: dict[str, str], config: TrainConfig, plan_hash: str, frozen: str
+) -> RunSpec:
+    return RunSpec(
+        run_id=ids[entry.name],
+        kind=entry.kind,
+        label=entry.label,
+        arm=entry.arm,
+        seed=entry.seed,
+        plan_name=matrix.name,
+        plan_hash=plan_hash,
+        preset=matrix.preset,
+        config=config,
+        why=matrix.why,
+        resolve=matrix.resolve,
+        of=ids[entry.of.name] if entry.of else "",
+        snapshot=frozen,
+        versions={name: importlib.metadata.version(name) for name in ARITHMETIC},
+    )
+
+
+def _require_fallback(
+    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any]
+) -> None:
+    """A fallback that could not be planned is found now, not when the gate has failed at night."""
+    if gate.fallback:
+        try:
+            for entry in entries:
+                config = resolve(matrix, entry.source, _with_fallback(choices, gate.fallback), given)
+                if choices.problems is not None and entry.kind == "train":
+                    require_enough_rows(choices.problems, entry.label, config)
+        except Refused as refusal:
+            raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
+
+
+def _with_fallback(choices: Choices, fallback: dict[str, Any]) -> Choices:
+    """What a gate names overrides all else, as --set does."""
+    merged = dict(choices.overrides) | fallback
+    return dataclasses.replace(choices, overrides=tuple(merged.items()))
+
+
+def _require_registry(home: Home) -> None:
+    """Before the first write. Raises Refused where it is damaged."""
+    from orchestrator.store.registry import Registry
+
+    Registry(home.registry).log([])
+
+
+def _index(home: Home, content: dict[str, Any], draft: Draft) -> None:
+    from orchestrator.store.registry import Registry  # a second of imports that `status` shall not pay
+
+    Registry(home.registry).add_plan(draft.plan_id, content, draft.specs)
+
+
+def _notes(specs: list[RunSpec]) -> list[str]:
+    if any(s.config.problems == "rows" and not s.config.problems_sha256 for s in specs):
+        return ["it trains on benchmark rows that are not here yet: plan again with --problems FILE.jsonl to run it"]
+    return []
+
+
+def _write_run_dir(home: Home, spec: RunSpec, files: dict[str, Path]) -> None:
+    """Whole or absent, by one rename. An existing one is kept: its name fixes its content."""
+    run = home.run(spec.run_id)
+    if run.path.is_dir():
+        with contextlib.suppress(Refused):
+            read_spec(run)
+            return
+        for name, source in files.items():  # lost or torn, beside what its attempts have left
+            durable.write_atomic(run.path / name, source.read_bytes())
+        durable.write_json(run.spec_path, spec.to_json())
+        return
+    temporary = Path(tempfile.mkdtemp(dir=home.runs, prefix=".planning-"))
+    temporary.chmod(0o755)
+    for name, source in files.items():
+        durable.write_atomic(temporary / name, source.read_bytes())
+    durable.write_json(temporary / run.spec_path.name, spec.to_json())
+    temporary.rename(run.path)

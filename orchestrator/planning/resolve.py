@@ -1,0 +1,177 @@
+"""What a run's config is: preset, machine, matrix, arm or job, --set; each field checked, the later one wins."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.arm_rules import ARM_NAMES, arm_problem
+from core.environment.pairs import load_pairs
+from core.environment.teacher_pool import read_rows as read_teacher_rows
+from core.spec import BUILT_IN_MODELS, CHOICES, TrainConfig, parse_set, resolve_config
+from orchestrator.planning.matrix import Arm, Job, Matrix, seeds_problem
+from orchestrator.refusal import Refused
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the command line adds to the matrix."""
+
+    arms: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    slots: int | None = None
+    problems: Path | None = None
+    overrides: tuple[tuple[str, Any], ...] = ()  # text, as --set gives it, or typed values
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "arms": list(self.arms) if self.arms is not None else None,
+            "seeds": list(self.seeds) if self.seeds is not None else None,
+            "slots": self.slots,
+            "problems": str(self.problems.absolute()) if self.problems else None,
+            "overrides": [list(pair) for pair in self.overrides],
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Choices:
+        return cls(
+            arms=tuple(data["arms"]) if data["arms"] is not None else None,
+            seeds=tuple(data["seeds"]) if data["seeds"] is not None else None,
+            slots=data["slots"],
+            problems=Path(data["problems"]) if data["problems"] is not None else None,
+            overrides=tuple((key, value) for key, value in data["overrides"]),
+        )
+
+
+def read_choices(
+    arms: str | None, seeds: str | None, slots: int | None, problems: str | None, overrides: Sequence[str]
+) -> Choices:
+    """The flags of `grpoq plan`, checked as far as they can be alone."""
+    numbers = None
+    if seeds is not None:
+        try:
+            numbers = tuple(int(part) for part in seeds.split(","))
+        except ValueError:
+            raise Refused(f"--seeds {seeds!r}: write whole numbers with commas between, e.g. 41,42") from None
+        problem = seeds_problem(list(numbers))
+        if problem:
+            raise Refused(f"--seeds {seeds}: {problem}")
+    names = tuple(part.strip() for part in arms.split(",")) if arms is not None else None
+    try:
+        pairs = tuple(parse_set(text) for text in overrides)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+    return Choices(names, numbers, slots, Path(problems).expanduser() if problems else None, pairs)
+
+
+def chosen_arms(matrix: Matrix, wanted: tuple[str, ...] | None) -> list[Arm]:
+    if wanted is None:
+        return list(matrix.arms)
+    for name in wanted:
+        if not any(name in (arm.label, arm.name) for arm in matrix.arms):
+            labels = ", ".join(arm.label for arm in matrix.arms)
+            if name not in ARM_NAMES:
+                raise Refused(f"unknown arm {name!r}; this version has {', '.join(ARM_NAMES)}")
+            raise Refused(f"arm {name!r} is not in plan {matrix.name}; it has {labels}")
+    return [arm for arm in matrix.arms if arm.label in wanted or arm.name in wanted]
+
+
+OWN_FILES = ("pairs", "teacher")  # config fields that may name a file of the user's
+
+
+def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str, Any]) -> TrainConfig:
+    """Preset, then what grpoq computes (`given`), then the matrix, then the arm or job, then --set: the later wins."""
+    overrides = given | matrix.config | source.config | dict(choices.overrides)
+    where = f"plan {matrix.name}, {'arm ' + source.label if isinstance(source, Arm) else 'job ' + source.name}"
+    flags = {"problems": "--problems FILE.jsonl", **{name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}}
+    for name, flag in flags.items():
+        if f"{name}_sha256" in overrides and f"{name}_sha256" not in given:
+            raise Refused(f"{name}_sha256 cannot be set by hand; give the rows with {flag}")
+    overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
+    for name, path in own_files(matrix, source, choices).items():
+        overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}
+    try:
+        config = resolve_config(matrix.preset, overrides)
+    except ValueError as error:
+        raise Refused(f"{where}: {error}") from None
+    problem = arm_problem(source.name, config) if isinstance(source, Arm) else None
+    if problem:
+        raise Refused(f"{where}: {problem}")
+    directory = Path(config.model).expanduser()
+    # Runs start elsewhere, in the snapshot, where a relative directory would be another one.
+    if config.model not in BUILT_IN_MODELS and (directory / "config.json").is_file():
+        config = dataclasses.replace(config, model=str(directory.resolve()))
+    return config
+
+
+def inputs(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
+    """The user's files that runs of this arm or job get copies of, by their names there."""
+    found = {f"{name}.jsonl": path for name, path in own_files(matrix, source, choices).items()}
+    return found | ({"problems.jsonl": choices.problems} if choices.problems is not None else {})
+
+
+def own_files(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
+    settings = matrix.config | source.config | dict(choices.overrides)
+    named = {name: settings[name] for name in OWN_FILES if isinstance(settings.get(name), str)}
+    return {name: Path(value).expanduser() for name, value in named.items() if value not in CHOICES[name]}
+
+
+def _checked_sha256(name: str, path: Path) -> str:
+    try:
+        if name == "pairs":
+            load_pairs(path)
+        elif not list(read_teacher_rows(path)):
+            raise ValueError(f"{path}: no teacher rollouts in this file")
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        choices = ", ".join(repr(choice) for choice in CHOICES[name])
+        raise Refused(f"{name} = {str(path)!r}; choose from {choices}, or a readable file: {error}") from None
+
+
+def slots_of(wanted: int | None, cores: int, device: str) -> int:
+    if wanted is not None and wanted < 1:
+        raise Refused(f"--slots {wanted}; it must be at least 1")
+    if wanted is not None and wanted > cores:
+        raise Refused(f"--slots {wanted}, but this machine lends {cores} cores; use at most that many")
+    default = max(1, _gpu_count()) if device == "cuda" else 2
+    return wanted or min(default, cores)
+
+
+def _gpu_count() -> int:
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
+
+
+def require_enough_rows(path: Path, label: str, config: TrainConfig) -> None:
+    """As core.model.run_data splits them; here, so that a plan that cannot take its first step is never made."""
+    rows = sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").split("\n"))
+    train = rows - max(1, round(config.held_out_share * rows))
+    needed = config.batch // config.completions
+    if train < needed:
+        raise Refused(
+            f"--problems {path}: {rows} rows leave {train} to train on, and a step of arm {label} asks {needed} "
+            "(batch / completions); add rows, or lower batch with --set batch=N"
+        )
+
+
+def problems_sha256(path: Path) -> str:
+    from core.environment.problems import load_problems
+
+    try:
+        problems = load_problems(path)
+    except (OSError, ValueError) as error:
+        raise Refused(f"--problems: {error}") from None
+    if not problems:
+        raise Refused(f"--problems {path}: no rows in it")
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,174 @@
+"""`grpoq grade`: label (problem, completion) pairs from anywhere, line by line, in the order in which they stand.
+
+A row that cannot be read is answered with its line and what is wrong with it, and the rest is graded.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from core.environment.hints import TEST_FUNC_NAME
+from core.environment.problems import Problem, json_object, load_problems, problem_from_row
+from core.environment.rewards import GradeItem, checked_item, grade
+from core.sandbox.pool import Sandbox
+from orchestrator.refusal import FAILED, Refused
+
+CHUNK = 64  # rows graded together; answers come out after each chunk
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the file: what to grade, or what is wrong with it."""
+
+    line: int
+    identifier: Any = None
+    item: GradeItem | None = None
+    error: str | None = None
+
+
+@dataclass
+class Totals:
+    rows: int = 0
+    bad: int = 0
+    labels: Counter[str] | None = None
+
+    def count(self, answer: Mapping[str, Any]) -> None:
+        self.rows += 1
+        if "label" not in answer:
+            self.bad += 1
+            return
+        self.labels = self.labels or Counter()
+        self.labels[answer["label"]] += 1
+
+
+def grade_file(path: Path, problems_path: Path | None, out: TextIO, workers: int) -> Totals:
+    """Answer every row of the file on `out`. Raises Refused where a file cannot be read or no sandbox works."""
+    try:
+        lines = path.read_bytes().split(b"\n")
+        known = {p.problem_id: p for p in load_problems(problems_path, prompts=False)} if problems_path else {}
+    except (OSError, ValueError) as error:
+        raise Refused(str(error)) from None
+    rows = read_rows(lines, known)
+    totals = Totals()
+    try:
+        with Sandbox(workers=workers) as sandbox:
+            while chunk := list(islice(rows, CHUNK)):
+                for answer in _answers(chunk, sandbox):
+                    totals.count(answer)
+                    out.write(json.dumps(answer) + "\n")
+                out.flush()
+    except (RuntimeError, ValueError) as error:
+        raise Refused(str(error)) from None
+    return totals
+
+
+def read_rows(lines: list[bytes], known: Mapping[str, Problem]) -> Iterator[Row]:
+    parsed: dict[str, Problem] = {}  # a file of many completions of few problems repeats their rows
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json_object(line.decode())
+            item = checked_item(
+                GradeItem(
+                    problem=_problem(row, known, parsed),
+                    mode=_text(row, "mode", "run_tests"),
+                    completion=_text(row, "completion"),
+                    test_func_name=_text(row, "test_func_name", TEST_FUNC_NAME),
+                    prompt_tests=_prompt_tests(row),
+                )
+            )
+            if "id" not in row:
+                raise ValueError("field 'id': missing")
+            yield Row(number, row["id"], item)
+        except ValueError as error:
+            yield Row(number, error=str(error))
+
+
+def _problem(row: Mapping[str, Any], known: Mapping[str, Problem], parsed: dict[str, Problem]) -> Problem:
+    if "problem" in row:
+        if not isinstance(row["problem"], dict):
+            raise ValueError(f"field 'problem': a {type(row['problem']).__name__}, expected an object")
+        key = json.dumps(row["problem"], sort_keys=True)
+        if key not in parsed:
+            # A row that a hint has been put into no longer holds the phrase, and needs none to be graded.
+            parsed[key] = problem_from_row(row["problem"], prompts=row["problem"].get("hint") is None)
+        return parsed[key]
+    if "problem_id" not in row:
+        raise ValueError("field 'problem': missing, and so is 'problem_id'")
+    identifier = row["problem_id"]
+    if isinstance(identifier, bool) or not isinstance(identifier, int | str):
+        raise ValueError(f"field 'problem_id': a {type(identifier).__name__}, expected a number or text")
+    if str(identifier) not in known:
+        where = "none of the --problems file" if known else "unknown without --problems FILE.jsonl"
+        raise ValueError(f"field 'problem_id': {identifier!r} is {where}")
+    return known[str(identifier)]
+
+
+def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
+    value = row.get(name, default)
+    if name not in row and default is None:
+        raise ValueError(f"field {name!r}: missing")
+    if not isinstance(value, str):
+        raise ValueError(f"field {name!r}: a {type(value).__name__}, expected str")
+    return value
+
+
+def _prompt_tests(row: Mapping[str, Any]) -> str:
+    """The test function that a hinted row's prompt shows."""
+    problem = row.get("problem")
+    metadata = problem.get("prompt_metadata") if isinstance(problem, dict) else None
+    code = metadata.get("test_func_code") if isinstance(metadata, dict) else None
+    return code if isinstance(code, str) else ""
+
+
+def _answers(rows: list[Row], sandbox: Sandbox) -> Iterator[dict[str, Any]]:
+    grades = iter(grade([row.item for row in rows if row.item is not None], sandbox))
+    for row in rows:
+        if row.item is None:
+            yield {"line": row.line, "error": row.error}
+        else:
+            result = asdict(next(grades))
+            yield {"id": row.identifier, **result, "seconds": round(result["seconds"], 4)}
+
+
+def grade_to(path: Path, problems_path: Path | None, destination: Path | None, stdout: TextIO, workers: int) -> Totals:
+    """On stdout as it comes, or into a file that appears whole when all is graded."""
+    if destination is None:
+        return grade_file(path, problems_path, stdout, workers)
+    if not destination.parent.is_dir():
+        raise Refused(f"--out {destination}: {destination.parent} is no directory")
+    try:
+        handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.")
+    except OSError as error:
+        raise Refused(f"--out {destination}: {error}") from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w") as out:
+            totals = grade_file(path, problems_path, out, workers)
+        temporary.chmod(0o644)
+        temporary.replace(destination)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return totals
+
+
+def summary(totals: Totals) -> list[str]:
+    """For the last lines of a terminal: how many, what labels, what was wrong."""
+    counts = ", ".join(f"{label} {n}" for label, n in (totals.labels or Counter()).most_common())
+    lines = [f"graded {totals.rows - totals.bad} of {totals.rows} rows{': ' + counts if counts else ''}"]
+    if totals.bad:
+        lines.append(f"{totals.bad} rows could not be read; each is answered with its line and error")
+    return lines
+
+
+def exit_code(totals: Totals) -> int:
+    return FAILED if totals.bad else 0
