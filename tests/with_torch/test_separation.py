@@ -1,0 +1,95 @@
+"""Separation and steering: figures by hand, and that a push ends when its context does."""
+
+import pytest
+import torch
+
+from core.direction import directions
+from core.direction.separation import (
+    activation_direction,
+    activation_separation,
+    gradient_direction,
+    gradient_separation,
+    separation,
+    side_states,
+    split,
+)
+from core.direction.steering import Steered, SteeringCheck, activation_pushes, gradient_pushes, margin, steered
+from core.sandbox.pool import Sandbox
+from support import small_policy
+
+
+def test_separation_by_hand() -> None:
+    train = torch.tensor([2.0, 4.0]), torch.tensor([0.0, 2.0])  # midpoint 2
+    held_out = torch.tensor([3.0, 1.0, 5.0]), torch.tensor([0.0, 2.0, 5.0])
+    found = separation(train, held_out)
+    assert found.n == 3 and found.paired == pytest.approx((1 + 0 + 0.5) / 3)
+    # above 2: yes, no, yes; not above 2: yes, a tie, no
+    assert found.threshold == pytest.approx((1 + 0 + 1 + 1 + 0.5 + 0) / 6)
+    assert found.auroc == pytest.approx((1 + 1 + 0 + 1 + 0 + 0 + 1 + 1 + 0.5) / 9)
+    assert not found.passed
+    assert separation(train, (torch.tensor([1.0]), torch.tensor([0.5]))).passed
+
+
+def test_nano_pairs_separate_in_both_spaces_and_placebos_do_not() -> None:
+    policy = small_policy.policy(small_policy.config(adapter="svd"))
+    pool = small_policy.pool(policy)
+    states = [side_states(policy, half[:30], "rollout_last") for half in split(pool.pairs("hack"))]
+    assert all(activation_separation(policy, *states, m).passed for m in (16, 0))
+    train, held_out = (half[:20] for half in split(pool.pairs("hack")))
+    gradients = [directions.pair_gradients(policy, half) for half in (train, held_out)]
+    assert gradient_separation(*gradients, m=8).passed
+    placebo = [side_states(policy, half[:30], "rollout_last") for half in split(pool.pairs("clean_vs_clean"))]
+    assert not activation_separation(policy, *placebo, 0).passed
+
+
+def test_gradient_direction_of_full_rank_is_the_mean_difference() -> None:
+    hack, clean = torch.randn(4, 6, generator=torch.Generator().manual_seed(0)), torch.zeros(4, 6)
+    gradients = directions.PairGradients({"a": hack}, {"a": clean})
+    torch.testing.assert_close(gradient_direction(gradients, 4)["a"], hack.mean(0))
+    assert torch.equal(gradient_direction(gradients, 0)["a"], hack.mean(0))
+    assert gradient_direction(gradients, 1)["a"].norm() < hack.mean(0).norm()
+
+
+@pytest.mark.parametrize("space", ["activation", "gradient"])
+def test_push_changes_the_policy_and_is_gone_afterwards(space: str) -> None:
+    policy = small_policy.policy(small_policy.config(adapter="svd"))
+    train, held_out = (half[:6] for half in split(small_policy.pool(policy).pairs("hack")))
+    if space == "activation":
+        states = side_states(policy, train, "rollout_last")
+        pushes = activation_pushes(activation_direction(policy, states, 16), states)
+    else:
+        pushes = gradient_pushes(gradient_direction(directions.pair_gradients(policy, train), 5))
+    strong, none = pushes(40.0), pushes(0.0)
+    before = margin(policy, held_out)
+    with Sandbox() as sandbox:
+        plain = steered(policy, held_out, 1, sandbox)
+        with none["v"](policy):
+            assert margin(policy, held_out) == pytest.approx(before, abs=1e-6)
+        for push in strong.values():
+            with push(policy):
+                assert abs(margin(policy, held_out) - before) > 1e-3
+        assert margin(policy, held_out) == before
+        assert steered(policy, held_out, 1, sandbox) == plain
+    assert policy.decoder.edit is None
+
+
+def test_moving_the_weights_hackward_raises_the_margin_of_held_out_hacks() -> None:
+    policy = small_policy.policy(small_policy.config(adapter="svd"))
+    train, held_out = split(small_policy.pool(policy).pairs("hack"))
+    pushes = gradient_pushes(gradient_direction(directions.pair_gradients(policy, train[:20]), 5))(5.0)
+    margins = {"none": margin(policy, held_out)}
+    for name, push in pushes.items():
+        with push(policy):
+            margins[name] = margin(policy, held_out)
+    assert margins["-v"] < margins["none"] < margins["v"]
+    assert margins["v"] - margins["none"] > 3 * abs(margins["random"] - margins["none"])
+
+
+def test_check_passes_only_above_no_push_and_above_a_random_one() -> None:
+    def row(push: str, strength: float, rate: float) -> Steered:
+        return Steered(push, strength, 100, rate, 1.0, 50.0, 0.0)
+
+    base = [row("none", 0.0, 0.1), row("-v", 2.0, 0.0)]
+    assert SteeringCheck((*base, row("v", 2.0, 0.3), row("random", 2.0, 0.1))).passed(2.0)
+    assert not SteeringCheck((*base, row("v", 2.0, 0.3), row("random", 2.0, 0.28))).passed(2.0)
+    assert not SteeringCheck((*base, row("v", 2.0, 0.12), row("random", 2.0, 0.0))).passed(2.0)
