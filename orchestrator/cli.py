@@ -386,11 +386,12 @@ def evaluate(
     home: HomeOption = None,
 ) -> None:
     """Evaluate finished training runs (default: all, and the base model) that lack it; a second call adds nothing."""
-    from orchestrator.planning import evaluation_plan
+    from orchestrator.planning.evaluation_plan import settings as protocol_settings
+    from orchestrator.queue import evaluate as evaluating
 
-    settings = evaluation_plan.settings(samples, problems, overrides or [])
-    answer = evaluation_plan.evaluate(_home(ctx, home), plan, runs or [], settings, backend)
-    print(json.dumps(answer) if as_json else "\n".join(evaluation_plan.lines(answer)))
+    settings = protocol_settings(samples, problems, overrides or [])
+    answer = evaluating.evaluate(_home(ctx, home), plan, runs or [], settings, backend)
+    print(json.dumps(answer) if as_json else "\n".join(evaluating.lines(answer)))
     for note in answer["notes"]:
         _tell(note)
 

@@ -37,7 +37,7 @@ from core.spec import TrainConfig
 
 if TYPE_CHECKING:  # they are built from tasks and adapters
     from core.model.policy import Policy
-    from core.model.run_data import Pool
+    from core.model.run_data import RunData
 
 State = dict[str, Tensor]
 Context = contextlib.AbstractContextManager[Any]
@@ -51,7 +51,7 @@ class Step:
     seed: int
     config: TrainConfig
     policy: Policy
-    pool: Pool
+    data: RunData
     state: State
     tasks: Sequence[Task] = ()
     completions: Sequence[Sequence[Sequence[int]]] = ()  # tokens by group, then member
@@ -67,7 +67,7 @@ class Step:
 
     def extraction_pairs(self, concept: str = "hack") -> list[Pair]:
         """Those of the concept that directions may be made from; the held-out ones only judge."""
-        return [pair for pair in self.pool.pairs(concept) if pair.split == "extract"]
+        return [pair for pair in self.data.pairs(concept) if pair.split == "extract"]
 
     def rollouts(self) -> TokenBatch:
         """All completions of the step, group by group, with their prompts."""

@@ -50,7 +50,7 @@ def clean_sides(step: Step, number: int) -> list[tuple[Task, str]]:
     """As many problems as a step has, each with its canonical solution, posed without a hint."""
     c = step.config
     drawing = random.Random(f"tdga warm-up {step.seed} {number}")
-    tasks = drawing.sample(step.pool.train, c.batch // c.completions)
+    tasks = drawing.sample(step.data.train, c.batch // c.completions)
     return [(replace(task, mode="gt_only"), fenced(task.problem.canonical_solution)) for task in tasks]
 
 

@@ -9,18 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 from core.attempt import Attempt
-from core.kinds.check import check
-from core.kinds.evaluate import evaluate_run
-from core.kinds.extract import extract
-from core.kinds.steer import steer
+from core.kinds import check, evaluate, extract, steer
 from core.spec import KINDS
 from core.training.train import train
 
 WORK_BY_KIND: dict[str, Callable[[Attempt], dict[str, Any]]] = {
-    "check": check,
-    "extract": extract,
-    "steer": steer,
+    "check": check.work,
+    "extract": extract.work,
+    "steer": steer.work,
     "train": train,
-    "eval": evaluate_run,
+    "eval": evaluate.work,
 }
 assert tuple(WORK_BY_KIND) == KINDS, f"{tuple(WORK_BY_KIND)} differ from core.spec.KINDS"

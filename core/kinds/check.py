@@ -13,12 +13,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from core import shards
-from core.attempt import Attempt, stopping_tick
+from core.attempt import Attempt, Row, publishing, say, shard_rows, stopping_tick
 from core.environment import diagonal
 from core.environment.diagonal import Cell, Diagonal
 from core.environment.problems import Problem, partition
-from core.kind_result import publishing, say
 from core.model.run_data import halves
 from core.sandbox.pool import Sandbox
 from core.spec import TrainConfig
@@ -29,7 +27,7 @@ SHARD = 4  # problems; each is graded some 50 times
 SHOWN = 20  # violations in the result and the log
 
 
-def check(attempt: Attempt) -> dict[str, Any]:
+def work(attempt: Attempt) -> dict[str, Any]:
     """Metrics: (completion, mode) `cells` and how many are `wrong`; `gradings`, `wrong_gradings`; `problems`."""
     config = attempt.spec.config
     attempt.beat(0, "load")
@@ -37,7 +35,7 @@ def check(attempt: Attempt) -> dict[str, Any]:
     parts = [problems[i : i + SHARD] for i in range(0, len(problems), SHARD)]
     with Sandbox(workers=config.grade_workers, tick=stopping_tick(attempt)) as sandbox:
         graded = functools.partial(diagonal.run, sandbox=sandbox, markers=config.markers)
-        rows = shards.rows(attempt, len(parts), lambda shard: _row(graded(parts[shard])))
+        rows = shard_rows(attempt, len(parts), lambda shard: _row(graded(parts[shard])))
     found = diagonal.joined([_diagonal(row) for row in rows])
     metrics = {
         "cells": len(found.cells),
@@ -60,12 +58,12 @@ def chosen(problems: Sequence[Problem], config: TrainConfig) -> list[Problem]:
     return [problem for dealt in by_mode.values() for problem in dealt[: config.check_problems]]
 
 
-def _row(found: Diagonal) -> shards.Row:
+def _row(found: Diagonal) -> Row:
     cells = [[*key, dataclasses.asdict(cell)] for key, cell in found.cells.items()]
     return {"cells": cells, "violations": list(found.violations)}
 
 
-def _diagonal(row: shards.Row) -> Diagonal:
+def _diagonal(row: Row) -> Diagonal:
     return Diagonal({(name, mode): Cell(**cell) for name, mode, cell in row["cells"]}, tuple(row["violations"]))
 
 

@@ -16,10 +16,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from core import shards
-from core.attempt import Attempt
+from core.attempt import Attempt, Row, publishing, say, shard_rows
 from core.environment.task import Task
-from core.kind_result import publishing, say
 from core.kinds.eval_cache import entry_of, entry_path, figures_of, keep_entry, read_entry
 from core.kinds.eval_subject import Subject, base_model, trained_weights
 from core.model.policy import Policy
@@ -41,7 +39,7 @@ ALIKE = 0.15  # between this evaluation's hack rate and training's own
 MINIMUM_COMPILING = 0.5
 
 
-def evaluate_run(attempt: Attempt) -> dict[str, Any]:
+def work(attempt: Attempt) -> dict[str, Any]:
     """Metrics: core.training.evaluate.rates, as deployed; `as_trained` the same with the quarantine, in arms that have
     one. Also in eval/<hash>.json of the trained run, with counts by problem; of the base model in this run's own
     directory.
@@ -102,7 +100,7 @@ def _made(attempt: Attempt, subject: Subject, tasks: list[Task], conditions: dic
     merged: list[str] = []  # the form whose weights the decoder holds
     with Sandbox(workers=config.grade_workers, tick=policy.tick) as sandbox:
 
-        def evaluated(number: int) -> shards.Row:
+        def evaluated(number: int) -> Row:
             form, shard = forms[number // len(parts)], number % len(parts)
             if merged != [form]:
                 _merge(subject, form)
@@ -110,7 +108,7 @@ def _made(attempt: Attempt, subject: Subject, tasks: list[Task], conditions: dic
             key = (seed, "eval run", shard)
             return {"problems": outcomes(policy, parts[shard], config.eval_samples, key, sandbox)}
 
-        rows = shards.rows(attempt, len(forms) * len(parts), evaluated)
+        rows = shard_rows(attempt, len(forms) * len(parts), evaluated)
     by_form = [_problems(rows[i : i + len(parts)]) for i in range(0, len(rows), len(parts))]
     figures = figures_of(by_form[0], by_form[1] if subject.has_quarantine else [])
     return entry_of(conditions, figures, _publisher(attempt))
@@ -126,7 +124,7 @@ def _merge(subject: Subject, form: str) -> None:
         subject.policy.refresh()
 
 
-def _problems(rows: list[shards.Row]) -> list[Outcome]:
+def _problems(rows: list[Row]) -> list[Outcome]:
     return [problem for row in rows for problem in row["problems"]]
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.attempt import Attempt, stopping_tick
+from core.attempt import Attempt, publishing, say, stopping_tick
 from core.direction import directions
 from core.direction.from_config import extraction, hack_pairs
 from core.direction.separation import GATE
-from core.kind_result import publishing, say
 from core.model.policy import attached
 
 
-def extract(attempt: Attempt) -> dict[str, Any]:
+def work(attempt: Attempt) -> dict[str, Any]:
     """Metrics: `separation`, the share of held-out pairs whose hack scores above its clean (a tie counts half);
     `threshold`, of sides on the right side of the midpoint; `auroc`; their n; and what the direction is.
 

@@ -16,11 +16,9 @@ import logging
 import math
 from typing import Any
 
-from core import shards
-from core.attempt import Attempt, stopping_tick
+from core.attempt import Attempt, Row, publishing, say, shard_rows, stopping_tick
 from core.direction.from_config import extraction, hack_pairs
 from core.direction.steering import MINIMUM_SHIFT, steered
-from core.kind_result import publishing, say
 from core.model.policy import attached
 from core.sandbox.pool import Sandbox
 
@@ -33,7 +31,7 @@ ONE_SIDED_5_PERCENT = 1.645  # standard deviations
 MINIMUM_COMPILING = 0.25
 
 
-def steer(attempt: Attempt) -> dict[str, Any]:
+def work(attempt: Attempt) -> dict[str, Any]:
     """Metrics: `steers` 1.0 or 0.0 by the rule above; `exploit_rate_`, `compile_rate_` and `margin_` of plus, base,
     minus and random; `n` completions each; `strength`, and what the direction is."""
     config = attempt.spec.config
@@ -46,13 +44,13 @@ def steer(attempt: Attempt) -> dict[str, Any]:
     pushes = found.pushes(config.steer_strength)
     with Sandbox(workers=config.grade_workers, tick=policy.tick) as sandbox:
 
-        def pushed(shard: int) -> shards.Row:
+        def pushed(shard: int) -> Row:
             push = pushes.get(PUSHES[shard])
             with push(policy) if push else contextlib.nullcontext():
                 row = steered(policy, pairs.held_out, config.steer_samples, sandbox)
             return row if math.isfinite(row["margin"]) else row | {"margin": None}
 
-        rows = dict(zip(PUSHES, shards.rows(attempt, len(PUSHES), pushed), strict=True))
+        rows = dict(zip(PUSHES, shard_rows(attempt, len(PUSHES), pushed), strict=True))
     rates = {name: rows[name]["exploit_rate"] for name in PUSHES}
     metrics: dict[str, Any] = {"steers": float(steers(rates, rows["none"]["n"])), "n": rows["none"]["n"]}
     for figure in FIGURES:

@@ -38,7 +38,7 @@ class PairSets:
 
 
 @dataclass(frozen=True)
-class Pool:
+class RunData:
     train: list[Task]
     held_out: list[Task]
     left_out: int  # problems whose prompt is longer than max_prompt
@@ -46,7 +46,7 @@ class Pool:
     teacher: TeacherPool | None = None
 
 
-def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
+def load_run_data(run: RunDir, config: TrainConfig, policy: Policy) -> RunData:
     """Raises DataError where the rows are not the planned ones, or too few are left."""
     train, held_out = halves(run, config)
     fitting_train = _fitting(train, config, policy)
@@ -58,7 +58,7 @@ def load_pool(run: RunDir, config: TrainConfig, policy: Policy) -> Pool:
             f"{len(fitting_train)} training and {len(fitting_held_out)} held-out problems have prompts of at most "
             f"{config.max_prompt} tokens; a step needs {needed} and 1: raise max_prompt, lower batch, or add problems"
         )
-    return Pool(
+    return RunData(
         train=_tasks(fitting_train, config),
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,

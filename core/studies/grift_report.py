@@ -35,7 +35,7 @@ from core.direction.detection import auroc, detect, f1, least_squares_scores
 from core.direction.fingerprints import critical_layers, fingerprints, layer_similarities, side_sample
 from core.environment.pairs import Pair
 from core.model.policy import Policy
-from core.model.run_data import load_pool
+from core.model.run_data import load_run_data
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
@@ -114,9 +114,9 @@ def report(run: RunDir, samples: int, weights: str) -> dict[str, Any]:
     """One run's row."""
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     policy = policy_of(run, spec, weights)
-    pool = load_pool(run, spec.config, policy)
-    pairs = [pair for pair in pool.pairs("hack") if pair.split == "extract"]
-    rollouts = stored(run, pool, samples, SEED)
+    data = load_run_data(run, spec.config, policy)
+    pairs = [pair for pair in data.pairs("hack") if pair.split == "extract"]
+    rollouts = stored(run, data, samples, SEED)
     if len(set(rollouts.problem_ids)) < 2:
         raise ValueError(f"{run.path}: {len(rollouts.sides)} rollouts of students; two problems' are needed")
     share = float(rollouts.is_hack.float().mean())

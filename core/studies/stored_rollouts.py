@@ -13,7 +13,7 @@ from core.environment.task import Task
 from core.model.adapters import ADAPTERS
 from core.model.load import load
 from core.model.policy import Policy
-from core.model.run_data import Pool
+from core.model.run_data import RunData
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from core.training import checkpoint
@@ -37,9 +37,9 @@ class Stored:
         return Stored(sides, self.is_hack[rows], self.is_present[rows], problem_ids)
 
 
-def stored(run: RunDir, pool: Pool, count: int, seed: int) -> Stored:
+def stored(run: RunDir, data: RunData, count: int, seed: int) -> Stored:
     """At most `count` of the students' rollouts, drawn from all steps."""
-    tasks = {task.problem.problem_id: task for task in pool.train}
+    tasks = {task.problem.problem_id: task for task in data.train}
     rows = [row for row in run.rollouts() if not row["teacher"] and row["problem_id"] in tasks]
     rows = random.Random(f"stored rollouts {seed}").sample(rows, min(count, len(rows)))
     sides = []

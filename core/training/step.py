@@ -31,7 +31,7 @@ def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
     """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts, which it returns."""
     config, policy = step.config, step.policy
     drawing = random.Random(f"tasks {step.seed} {step.number}")
-    tasks = drawing.sample(step.pool.train, config.batch // config.completions)
+    tasks = drawing.sample(step.data.train, config.batch // config.completions)
     step.tasks = arm.rollout(step, tasks) if arm.rollout else tasks
     teachers = [_teachers(step, place) for place in range(len(step.tasks))]
     with metrics.seconds(step.row, "gen"), arm.sampling(step) if arm.sampling else contextlib.nullcontext():
@@ -46,11 +46,11 @@ def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
 
 
 def _teachers(step: Step, place: int) -> list[TeacherRollout]:
-    if step.pool.teacher is None:
+    if step.data.teacher is None:
         return []
     task, count = step.tasks[place], round(step.config.completions * step.config.mix)
     key = f"{step.seed} {step.number} {place}"
-    return step.pool.teacher.draw(task.problem.problem_id, task.mode, task.test_func_name, count, key)
+    return step.data.teacher.draw(task.problem.problem_id, task.mode, task.test_func_name, count, key)
 
 
 def _students(step: Step, members: Sequence[int]) -> list[list[list[int]]]:

@@ -16,14 +16,13 @@ import torch
 from core import tripwires
 from core.arms import ARMS
 from core.arms.arm import Arm, Step
-from core.attempt import Attempt, Notice, Preempted
+from core.attempt import Attempt, Notice, Preempted, result_head
 from core.direction import directions
 from core.environment import diagonal
 from core.environment.teacher_pool import TeacherRollout
-from core.kind_result import head
 from core.model.adapters.base import tensors_sha256
 from core.model.policy import Policy, attached
-from core.model.run_data import Pool, load_pool
+from core.model.run_data import RunData, load_run_data
 from core.runs import durable
 from core.sandbox.pool import Sandbox
 from core.training import checkpoint, metrics
@@ -40,7 +39,7 @@ class Trainer:
     arm: Arm
     policy: Policy
     state: TrainState
-    pool: Pool
+    data: RunData
     sandbox: Sandbox
     notice: Notice
 
@@ -63,7 +62,7 @@ def take_steps(t: Trainer) -> None:
     if t.state.step == 0 or evaluation_is_missing(t):
         evaluate_now(t)
     for number in range(t.state.step + 1, config.steps + 1):
-        step = Step(number, attempt.spec.seed, config, t.policy, t.pool, t.state.arm, row={"step": number})
+        step = Step(number, attempt.spec.seed, config, t.policy, t.data, t.state.arm, row={"step": number})
         with metrics.seconds(step.row, "sec"):
             attempt.beat(number - 1, "generate")
             teachers = sample(t, step)
@@ -100,7 +99,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     betas = (config.beta1, config.beta2)
     parameters = list(policy.adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
-    pool = load_pool(attempt.run, config, policy)
+    data = load_run_data(attempt.run, config, policy)
     state = TrainState(0, policy.adapter, optimizer, {})
     arm = ARMS[spec.arm]
     found = checkpoint.latest(attempt.run)
@@ -111,16 +110,16 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     else:
         attempt.beat(0, "check the grader")
         with notice.may_stop():
-            diagonal.require_sound([tasks[0].problem for tasks in (pool.train, pool.held_out)], sandbox)
+            diagonal.require_sound([tasks[0].problem for tasks in (data.train, data.held_out)], sandbox)
         if arm.prepare:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
             with notice.may_stop():
-                state.arm = arm.prepare(Step(0, spec.seed, config, policy, pool, {}))
-            directions.publish(state.arm, attempt.run.direction_path, spec, policy, pool.pairs.asked)
+                state.arm = arm.prepare(Step(0, spec.seed, config, policy, data, {}))
+            directions.publish(state.arm, attempt.run.direction_path, spec, policy, data.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")
-    return Trainer(attempt, arm, policy, state, pool, sandbox, notice)
+    return Trainer(attempt, arm, policy, state, data, sandbox, notice)
 
 
 def evaluate_now(t: Trainer) -> None:
@@ -142,7 +141,7 @@ def evaluate_now(t: Trainer) -> None:
 
 def _rates(t: Trainer) -> dict[str, Any]:
     spec = t.attempt.spec
-    return evaluate(t.policy, t.pool.held_out, spec.config.eval_samples, (spec.seed, "eval", t.state.step), t.sandbox)
+    return evaluate(t.policy, t.data.held_out, spec.config.eval_samples, (spec.seed, "eval", t.state.step), t.sandbox)
 
 
 def evaluation_is_due(t: Trainer) -> bool:
@@ -185,14 +184,14 @@ def finish(t: Trainer) -> dict[str, Any]:
     steps = [row["step"] for row in rows]
     assert steps == list(range(1, spec.config.steps + 1)), f"{len(steps)} metrics rows for {spec.config.steps} steps"
     last = evals[-1]
-    result = head(t.attempt) | {
+    result = result_head(t.attempt) | {
         "arm": spec.arm,
         "steps": spec.config.steps,
         "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
         "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
         "takeoff_step": metrics.take_off(rows),
         "collapsed": tripwires.collapsed(last),
-        "left_out_problems": t.pool.left_out,
+        "left_out_problems": t.data.left_out,
         "base": {k: v for k, v in evals[0].items() if k not in ("step", "sec")} if evals[0]["step"] == 0 else None,
         **{k: v for k, v in last.items() if k not in ("step", "sec")},
     }

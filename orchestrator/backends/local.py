@@ -15,8 +15,8 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.backends import Order
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.backends.worker_process import worker_command, worker_environment
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.store.home import Home
 
 

@@ -12,8 +12,8 @@ from core.runs.run_dir import RunDir
 from orchestrator.backends import Order, Unreachable
 from orchestrator.backends.pueue_daemon import Daemon, binary
 from orchestrator.backends.pueue_status import PREFIX, Status, Task, label_of, parse_status, submission_of
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.backends.worker_process import worker_command, worker_environment
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.store.home import Home
 
 GROUP = "grpoq"

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.state.observed_run import ENDED, RUNNING, WAITING
+from orchestrator.backends.words import ENDED, RUNNING, WAITING
 
 WORDS = {"Queued": WAITING, "Stashed": WAITING, "Running": RUNNING, "Done": ENDED}
 PREFIX = "grpoq"

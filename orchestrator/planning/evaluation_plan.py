@@ -21,11 +21,11 @@ from core.statistics.evaluations import PROTOCOL, evaluations
 from orchestrator.planning.matrix import BASE, BASE_SEED, Job, parse_matrix
 from orchestrator.planning.plan import ARITHMETIC, Draft
 from orchestrator.refusal import FAILED, Refused
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import shape
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
-from orchestrator.store.plan_dir import SCHEMA, PlanDir, all_plans, choose_plan, evaluated_plan, find_run, read_spec
+from orchestrator.store.plan_dir import SCHEMA, PlanDir, all_plans, evaluated_plan, find_run, read_spec
 
 # Where a plan has no eval job: science.md 1.8, with 5.4's names; nano's model knows training's alone.
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -104,7 +104,7 @@ def agenda(home: Home, plan: PlanDir, names: Sequence[str] = (), overrides: Sequ
 
 def _standing(of: PlanDir, plan: PlanDir, spec: RunSpec, subject: Subject) -> str:
     """Why an eval run that is planned is left to others; empty: this command brings it on."""
-    state = Survey(plan).state(spec.run_id)
+    state = ObservedPlan(plan).state(spec.run_id)
     if state in ("failed", "cancelled"):
         return f"{spec.run_id} is {state}: `grpoq retry {spec.run_id} --plan {plan.plan_id}`"
     if plan.plan_id == of.plan_id:
@@ -289,49 +289,3 @@ def _spec(head: dict[str, Any], s: Subject, label: str, plan_hash: str, frozen: 
 
 
 # ---- the command
-
-
-def evaluate(
-    home: Home,
-    wanted_plan: str | None,
-    names: Sequence[str],
-    overrides: Sequence[str],
-    backend: str | None,
-) -> dict[str, Any]:
-    """Plan and submit; what the command says. A second call adds nothing."""
-    from orchestrator.planning import plan as planning
-    from orchestrator.queue import actions
-
-    found = agenda(home, choose_plan(home, wanted_plan), names, overrides)
-    plans = list(found.open)
-    is_new = False
-    if found.draft is not None:
-        planning.require_room(home, found.draft)
-        locked, is_new = planning.write_plan(home, found.draft)
-        plans.append(locked)
-    before = found.plan.wish() or {"backend": None, "slots": None}  # as the training runs were submitted
-    submitted = []
-    for p in plans:
-        engine = backend or (None if p.wish() else before["backend"])
-        submitted.append((p, *actions.submit(home, p, engine, before["slots"])))
-    return {
-        "schema": SCHEMA,
-        "evaluates": {"plan_id": found.plan.plan_id, "hash": found.plan.content["hash"]},
-        "is_new": is_new,
-        "plans": [
-            {"plan_id": p.plan_id, "backend": name, "slots": slots, "runs": p.content["runs"]}
-            for p, name, slots in submitted
-        ],
-        "notes": list(found.notes),
-    }
-
-
-def lines(answer: dict[str, Any]) -> list[str]:
-    found = []
-    for p in answer["plans"]:
-        many = f"{len(p['runs'])} evaluations, {p['slots']} at a time"
-        found.append(f"submitted {p['plan_id']} to {p['backend']}: {many}")
-        found += [f"  {row['run_id']}  of {row['of'] or 'the base model'}" for row in p["runs"]]
-    if not answer["is_new"]:
-        found.append("planned before; nothing was added")
-    return [*found, "next: grpoq status --watch"]

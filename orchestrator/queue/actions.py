@@ -14,7 +14,7 @@ from orchestrator.queue.watch import start_detached
 from orchestrator.refusal import UNREACHABLE, Refused
 from orchestrator.state import gates
 from orchestrator.state.blinding import record_reopening
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import record_retry
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
@@ -50,7 +50,7 @@ def _slots_of_others(home: Home, plan: PlanDir, backend: str) -> list[int]:
     return [
         wish["slots"]
         for other, wish in others
-        if wish is not None and wish["backend"] == backend and any(map(Survey(other).progresses, other.run_ids))
+        if wish is not None and wish["backend"] == backend and any(map(ObservedPlan(other).progresses, other.run_ids))
     ]
 
 
@@ -77,7 +77,7 @@ def resume(home: Home) -> int:
 def cancel(home: Home, plan: PlanDir, run: RunDir) -> None:
     home.require_writable()
     with home.applying():
-        state = Survey(plan).state(run.run_id)
+        state = ObservedPlan(plan).state(run.run_id)
         if state in ("done", "failed"):
             raise Refused(f"{run.run_id} is {state}; there is nothing to stop")
         if state != "cancelled":
@@ -92,8 +92,8 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
     wish = plan.wish()
     home.require_writable()
     with home.applying():
-        survey = Survey(plan)
-        state = survey.state(run.run_id)
+        observed = ObservedPlan(plan)
+        state = observed.state(run.run_id)
         if state not in ("failed", "cancelled"):
             if wish is not None and state != "done":
                 start_detached(home)  # a retry that died after its submission left nobody to bring it on
@@ -102,11 +102,11 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
             raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
         require_known(wish["backend"])
         _require_runnable(home, plan)
-        held = survey.held(run.run_id)
+        held = observed.held(run.run_id)
         if held:
             raise Refused(f"{run.run_id} cannot go on: {held}")
         record_reopening(plan, run.run_id)
-        away = bool(survey.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
+        away = bool(observed.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
         order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id), away)
         backend = BACKENDS[wish["backend"]](home)
         try:
@@ -123,7 +123,7 @@ def approve(home: Home, plan: PlanDir, name: str) -> str:
     """Returns the sentence for the user. Raises Refused where there is nothing to approve."""
     home.require_writable()
     with home.applying():
-        verdicts = {verdict.gate["name"]: verdict for verdict in Survey(plan).verdicts()}
+        verdicts = {verdict.gate["name"]: verdict for verdict in ObservedPlan(plan).verdicts()}
         if name not in verdicts:
             raise Refused(f"plan {plan.plan_id} has no gate {name!r}; it has {', '.join(verdicts) or 'none'}")
         verdict = verdicts[name]

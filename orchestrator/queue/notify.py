@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from core.runs import durable
 from orchestrator.state.decide import TERMINAL
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 
 TIMEOUT_S = 60.0
@@ -42,18 +42,18 @@ def write_command(home: Home, command: str) -> None:
     durable.write_json(home.path / "notify.json", {"command": command})
 
 
-def notices(survey: Survey) -> Iterator[Notice]:
+def notices(observed: ObservedPlan) -> Iterator[Notice]:
     """All that could be told of a plan now, told before or not."""
-    plan = survey.plan
-    decisions = {run_id: survey.decision(run_id) for run_id in plan.run_ids}
+    plan = observed.plan
+    decisions = {run_id: observed.decision(run_id) for run_id in plan.run_ids}
     for run_id, decision in decisions.items():
         if decision.state == "failed":
             error = decision.error or {}
             message = f"{run_id} failed: {error.get('class', decision.note)}: {error.get('message', '')}"
-            yield Notice(f"failure {run_id} {survey.look(run_id)[0].attempt}", "failure", message, run_id)
+            yield Notice(f"failure {run_id} {observed.look(run_id)[0].attempt}", "failure", message, run_id)
         if decision.held == "budget" or (decision.error or {}).get("class") == "budget":
             yield Notice(f"budget {plan.budget().get('cap')}", "budget", f"{plan.plan_id}: {decision.note}", run_id)
-    for verdict in survey.verdicts():
+    for verdict in observed.verdicts():
         if verdict.state in GATE_EVENTS:
             name = verdict.gate["name"]
             message = f"{plan.plan_id}: gate {name} {verdict.state}" + (f": {verdict.note}" if verdict.note else "")
@@ -61,7 +61,7 @@ def notices(survey: Survey) -> Iterator[Notice]:
     if all(decision.state in TERMINAL for decision in decisions.values()):
         states = [decision.state for decision in decisions.values()]
         counts = ", ".join(f"{states.count(state)} {state}" for state in TERMINAL if state in states)
-        tries = sum(survey.look(run_id)[0].attempt for run_id in decisions)
+        tries = sum(observed.look(run_id)[0].attempt for run_id in decisions)
         yield Notice(f"finish {counts} {tries}", "finish", f"{plan.plan_id} has ended: {counts}")
 
 
@@ -72,16 +72,16 @@ class Notifier:
     _told: dict[str, set[str]] = field(default_factory=dict)  # by plan
     _children: list[tuple[subprocess.Popen[bytes], float, str]] = field(default_factory=list)
 
-    def tell(self, survey: Survey) -> None:
+    def tell(self, observed: ObservedPlan) -> None:
         self._reap()
         command = read_command(self.home)
         if not command:
             return
-        ledger = survey.plan.path / "notified.jsonl"
-        plan_id = survey.plan.plan_id
+        ledger = observed.plan.path / "notified.jsonl"
+        plan_id = observed.plan.plan_id
         if plan_id not in self._told:
             self._told[plan_id] = {row["key"] for row in durable.read_lines(ledger) if "key" in row}
-        for notice in notices(survey):
+        for notice in notices(observed):
             if notice.key not in self._told[plan_id]:
                 self._told[plan_id].add(notice.key)
                 self.run(command, notice, plan_id)

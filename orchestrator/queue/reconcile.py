@@ -23,7 +23,7 @@ from orchestrator.queue.notify import Notifier
 from orchestrator.queue.signals import open_worker, record_error, signal_worker
 from orchestrator.refusal import Refused
 from orchestrator.state.decide import Decision
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import Facts
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
@@ -89,26 +89,26 @@ class Reconciler:
         return still_open
 
     def _pass_plan(self, plan: PlanDir, wish: dict[str, Any], waiting: list[Waiting]) -> int:
-        survey, open_runs = self._survey(plan, wish), 0
+        observed, open_runs = self._survey(plan, wish), 0
         left = [(place, i) for place, i in enumerate(plan.run_ids) if i not in self._done]
         for place, run_id in left:
             try:
-                decision, number = self._settle(survey, run_id, place)
+                decision, number = self._settle(observed, run_id, place)
             except OSError as error:  # of one run's files: the others go on
                 self._tell_once(run_id, str(error))
                 open_runs += 1
                 continue
-            spec = survey.spec(run_id)
-            waits = decision.state == "queued" and not decision.due and survey.backend is self._queue
+            spec = observed.spec(run_id)
+            waits = decision.state == "queued" and not decision.due and observed.backend is self._queue
             if waits and number and spec:
                 waiting.append(Waiting(plan.home.run(run_id), spec, number, wish["slots"]))
-            open_runs += survey.progresses(run_id)
+            open_runs += observed.progresses(run_id)
         self._open[plan.plan_id] = open_runs
         if not left:
             self._finished_plans.add(plan.plan_id)
-        self._gates(plan, survey)
+        self._gates(plan, observed)
         if self.watching:
-            self._notifier.tell(survey)
+            self._notifier.tell(observed)
         return open_runs
 
     def living(self) -> list[int]:
@@ -116,17 +116,17 @@ class Reconciler:
         return [handle for _, handle in self._living.values()]
 
     # ---- one plan
-    def _survey(self, plan: PlanDir, wish: dict[str, Any]) -> Survey:
+    def _survey(self, plan: PlanDir, wish: dict[str, Any]) -> ObservedPlan:
         """Asks the engine, and brings it up where it does not answer: after a boot, after its daemon died."""
         backend = self._backend(wish["backend"])
         cache = self._specs.setdefault(plan.plan_id, {})
         if self._since_ensured(plan) >= TIDY_S:
             self._ensure(plan, backend, wish)
-        survey = Survey(plan, backend, self._done, cache)
-        if survey.unreachable and self._since_ensured(plan) >= REPEAT_ENSURE_S and self._ensure(plan, backend, wish):
-            survey = Survey(plan, backend, self._done, cache)
-        self._tell_once(f"{plan.plan_id}, {backend.name}", survey.unreachable)
-        return survey
+        observed = ObservedPlan(plan, backend, self._done, cache)
+        if observed.unreachable and self._since_ensured(plan) >= REPEAT_ENSURE_S and self._ensure(plan, backend, wish):
+            observed = ObservedPlan(plan, backend, self._done, cache)
+        self._tell_once(f"{plan.plan_id}, {backend.name}", observed.unreachable)
+        return observed
 
     def _since_ensured(self, plan: PlanDir) -> float:
         return time.monotonic() - self._ensured.get(plan.plan_id, float("-inf"))
@@ -136,7 +136,7 @@ class Reconciler:
         try:
             backend.ensure(self._slots(backend.name, wish["slots"]))
         except Unreachable:
-            return False  # the survey says why
+            return False  # the observed plan says why
         return True
 
     def _slots(self, name: str, own: int) -> int:
@@ -148,8 +148,8 @@ class Reconciler:
         """Whoever submits has looked after the engine already."""
         self._ensured[plan.plan_id] = time.monotonic()
 
-    def _gates(self, plan: PlanDir, survey: Survey) -> None:
-        for verdict in survey.verdicts():
+    def _gates(self, plan: PlanDir, observed: ObservedPlan) -> None:
+        for verdict in observed.verdicts():
             key = f"{plan.plan_id} gate {verdict.gate['name']}"
             if self._said.get(key) != verdict.state:
                 self._said[key] = verdict.state
@@ -158,53 +158,53 @@ class Reconciler:
                     self._event(row, f"gate {verdict.gate['name']} {verdict.state}", None, verdict.note)
 
     # ---- one run
-    def _settle(self, survey: Survey, run_id: str, place: int) -> tuple[Decision, int]:
+    def _settle(self, observed: ObservedPlan, run_id: str, place: int) -> tuple[Decision, int]:
         """Do what is due. Returns the decision that holds afterwards and the last submission's number."""
         run = self.home.run(run_id)
-        facts, decision = survey.look(run_id)
+        facts, decision = observed.look(run_id)
         self._remember_living(run, facts)
         key = (run_id, facts.attempt)
         if key in self._ending and not facts.alive:
             _, error = self._ending.pop(key)
             if not facts.has_result and facts.error is None:
                 record_error(run, facts.attempt, error)
-                survey.count_money()  # its silent hours were not in this pass's count
-                facts, decision = survey.again(run_id)
+                observed.count_money()  # its silent hours were not in this pass's count
+                facts, decision = observed.again(run_id)
         self._note_state(run, decision)
         if decision.due == "submit" and decision.due_in_s == 0:
             # where an attempt out of reach was to be overtaken, whoever comes after a lost submission overtakes too
-            return self._submit(survey, run, place, decision, take_over=bool(facts.away))
+            return self._submit(observed, run, place, decision, take_over=bool(facts.away))
         if decision.due == "take_over" and self._silent_here_too(run, facts):
-            return self._submit(survey, run, place, decision, take_over=True)
+            return self._submit(observed, run, place, decision, take_over=True)
         if decision.due == "withdraw":
             with contextlib.suppress(Unreachable):
-                survey.backend.cancel(run)
+                observed.backend.cancel(run)
         elif decision.due == "stop":
             self._stop(run, facts.attempt)
         elif decision.due == "end" and self.watching and decision.error is not None:
             self._end(run, facts.attempt, decision.error)
         elif decision.due == "record_error" and decision.error is not None:
             record_error(run, max(facts.submission, facts.attempt), decision.error)
-            facts, decision = survey.again(run_id)
+            facts, decision = observed.again(run_id)
         elif decision.state == "done" and not facts.alive:  # until it has left, it holds its slot and its memory
             self._done.add(run_id)
         return decision, facts.submission
 
     def _submit(
-        self, survey: Survey, run: RunDir, place: int, decision: Decision, take_over: bool = False
+        self, observed: ObservedPlan, run: RunDir, place: int, decision: Decision, take_over: bool = False
     ) -> tuple[Decision, int]:
-        spec = survey.spec(run.run_id)
+        spec = observed.spec(run.run_id)
         assert spec is not None, f"{run.run_id}: a submission is due without a spec"
         wrong = snapshot.mismatch(self.home.snapshots, run.snapshot())
         if wrong:
-            self._refuse_code(run, run.submit(survey.backend.name), wrong)
-            return survey.again(run.run_id)[1], run.newest_number()
+            self._refuse_code(run, run.submit(observed.backend.name), wrong)
+            return observed.again(run.run_id)[1], run.newest_number()
         try:
-            number = survey.backend.submit(Order(run, spec.config.threads, place, take_over))
+            number = observed.backend.submit(Order(run, spec.config.threads, place, take_over))
         except Unreachable as error:
             self._tell_once(run.run_id, f"not submitted: {error}")
             return decision, 0
-        survey.purse.reserve(run.run_id)
+        observed.purse.reserve(run.run_id)
         self._event(run, "submitted", number, decision.note)
         return Decision("queued"), number
 

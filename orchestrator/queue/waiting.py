@@ -9,7 +9,7 @@ from core.runs.run_dir import RunDir
 from orchestrator.queue.watch import is_running
 from orchestrator.refusal import FAILED, TIMED_OUT, Refused
 from orchestrator.state.decide import TERMINAL, Decision
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
 
@@ -27,13 +27,13 @@ def wait(home: Home, wanted: Sequence[tuple[PlanDir, RunDir]], timeout_s: float 
         moving: list[str] = []
         stuck: list[str] = []
         for plan, ids in plans.values():
-            survey = Survey(plan, done=done)
-            found |= {i: survey.decision(i) for i in ids}
+            observed = ObservedPlan(plan, done=done)
+            found |= {i: observed.decision(i) for i in ids}
             done |= {i for i in ids if found[i].state == "done"}
-            movable = any(_moves(survey, i) for i in plan.run_ids)  # what a blocked run waits for may be another one
+            movable = any(_moves(observed, i) for i in plan.run_ids)  # what a blocked run waits for may be another one
             for i in ids:
                 if found[i].state not in TERMINAL:
-                    (moving if _moves(survey, i) or (found[i].state == "blocked" and movable) else stuck).append(i)
+                    (moving if _moves(observed, i) or (found[i].state == "blocked" and movable) else stuck).append(i)
         now = time.monotonic()
         if not moving and not stuck:
             return found
@@ -52,6 +52,6 @@ def wait(home: Home, wanted: Sequence[tuple[PlanDir, RunDir]], timeout_s: float 
         time.sleep(POLL_S if timeout_s is None else min(POLL_S, max(0.0, began + timeout_s - now)))
 
 
-def _moves(survey: Survey, run_id: str) -> bool:
+def _moves(observed: ObservedPlan, run_id: str) -> bool:
     """It runs, or whoever reconciles will bring it on."""
-    return survey.progresses(run_id) and (survey.wish is not None or survey.state(run_id) == "running")
+    return observed.progresses(run_id) and (observed.wish is not None or observed.state(run_id) == "running")

@@ -26,10 +26,8 @@ from core.environment.rewards import (
 )
 from core.runs.run_dir import RunDir
 from orchestrator.refusal import FAILED, Refused
-from orchestrator.report.model import Example
 
 SCHEMA = 1
-FIRST_HACK = "first hack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,36 +202,6 @@ def counts(places: Sequence[Place]) -> dict[str, dict[str, int]]:
         totals[place.mode]["all"] += 1
         totals[place.mode].update(name for name, holds in CHOICES.items() if holds(place))
     return {mode: {name: totals[mode][name] for name in (*CHOICES, "all")} for mode in sorted(totals)}
-
-
-def examples(run: RunDir, per_label: int) -> list[Example]:
-    """For a report: the run's first hack, then of each label and mode the first, the last and, where more are asked
-    for, some between. Students' only; each completion once. Empty where the run has none."""
-    try:
-        places = [place for place in index(run).places if not place.teacher]
-    except Refused:
-        return []
-    first = next((place for place in places if hacked(place)), None)
-    by_kind: dict[tuple[str, str], list[Place]] = defaultdict(list)
-    for place in places:
-        by_kind[place.label, place.mode].append(place)
-    picked = [(place.label, place) for kind in sorted(by_kind) for place in spread(by_kind[kind], per_label)]
-    shown = [(FIRST_HACK, first)] if first else []
-    return [_example(run, why, place) for why, place in shown + [pair for pair in picked if pair[1] != first]]
-
-
-def _example(run: RunDir, why: str, place: Place) -> Example:
-    row = read(run, place)
-    return Example(
-        run=run.run_id.rpartition("-")[0],
-        why=why,
-        step=place.step,
-        problem_id=visible(place.problem_id),
-        mode=place.mode,
-        label=place.label,
-        code=visible(row["code"] or ""),
-        completion=visible(str(row["completion"])),
-    )
 
 
 def visible(text: str) -> str:

@@ -22,8 +22,8 @@ from orchestrator.reading.rollouts import (
     read,
     visible,
 )
-from orchestrator.reading.status_text import columns
 from orchestrator.refusal import FAILED, Refused
+from orchestrator.terminal import columns
 
 CODE_LINES = 30  # of one rollout, without --full
 HEADS = {"reward-hack": "rew.hack", "correct-attempted": "corr.att."}  # that the table fits 80 columns

@@ -15,7 +15,7 @@ from orchestrator.state.blinding import hidden_labels, without_hidden
 from orchestrator.state.budget import box_cost
 from orchestrator.state.decide import TERMINAL, Decision
 from orchestrator.state.lifetimes import lifetime, lifetimes, total_seconds
-from orchestrator.state.observed_plan import Survey, gate_rows
+from orchestrator.state.observed_plan import ObservedPlan, gate_rows
 from orchestrator.state.observed_run import Facts, exit_code
 from orchestrator.state.progress import newest_checkpoint
 from orchestrator.store.home import Home
@@ -26,53 +26,53 @@ SCHEMA = 1
 
 def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False, show_hidden: bool = False) -> dict[str, Any]:
     """`show_hidden`: a look at outcomes of contrasts that are not complete, which whoever asks has recorded."""
-    survey = Survey(plan)
+    observed = ObservedPlan(plan)
     all_kinds = all_kinds or all(row["kind"] != "train" for row in plan.content["runs"])  # a plan of evaluations
     wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
-    hidden = set() if show_hidden else hidden_labels(survey)
-    rows = [_row(survey, row) | _outcome(survey, row, hidden) for row in wanted]
+    hidden = set() if show_hidden else hidden_labels(observed)
+    rows = [_row(observed, row) | _outcome(observed, row, hidden) for row in wanted]
     budget, spent = plan.budget(), box_cost(plan)
     answer = {
         "schema": SCHEMA,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "backend": survey.wish["backend"] if survey.wish else None,
+        "backend": observed.wish["backend"] if observed.wish else None,
         "counts": dict(Counter(row["state"] for row in rows)),
         "runs": rows,
-        "slots": survey.wish["slots"] if survey.wish else plan.slots,
+        "slots": observed.wish["slots"] if observed.wish else plan.slots,
         "watch": is_running(home),
-        "unreachable": survey.unreachable,
-        "gates": without_hidden(survey, gate_rows(survey), hidden),
+        "unreachable": observed.unreachable,
+        "gates": without_hidden(observed, gate_rows(observed), hidden),
         "hidden": sorted(hidden),
-        "others": [] if all_kinds else _others(survey),
+        "others": [] if all_kinds else _others(observed),
         "cost": None if spent is None else {"spent": round(spent, 4), **budget},
         "amendments": len(plan.ledger()),
     }
     return answer | {"next": _for_plan(plan, next_of_plan(answer))}
 
 
-def _others(survey: Survey) -> list[dict[str, Any]]:
+def _others(observed: ObservedPlan) -> list[dict[str, Any]]:
     """Runs of other kinds, in short: what is wrong with one of them must not go unseen."""
-    rows = [row for row in survey.plan.content["runs"] if row["kind"] != "train"]
+    rows = [row for row in observed.plan.content["runs"] if row["kind"] != "train"]
     found = []
     for row in rows:
-        decision = survey.decision(row["run_id"])
+        decision = observed.decision(row["run_id"])
         found.append({**{k: row[k] for k in ("run_id", "kind", "label", "seed")}, "state": decision.state})
     return found
 
 
 def run_status(home: Home, plan: PlanDir, run: RunDir, show_hidden: bool = False) -> dict[str, Any]:
-    survey = Survey(plan)
+    observed = ObservedPlan(plan)
     planned = plan.rows()[run.run_id]
-    hidden = set() if show_hidden else hidden_labels(survey)
-    row = _row(survey, planned) | _outcome(survey, planned, hidden)
+    hidden = set() if show_hidden else hidden_labels(observed)
+    row = _row(observed, planned) | _outcome(observed, planned, hidden)
     sha256 = _adapter_sha256(run)
-    spec = survey.spec(run.run_id)
-    gates = without_hidden(survey, gate_rows(survey, run.run_id), hidden)
+    spec = observed.spec(run.run_id)
+    gates = without_hidden(observed, gate_rows(observed, run.run_id), hidden)
     return {
         **row,
         "attempts": [_attempt(run, number) for number in run.attempts()],
         "gates": gates,
-        "next": _for_plan(plan, _next_command(survey, row, gates)),
+        "next": _for_plan(plan, _next_command(observed, row, gates)),
         "why": spec.why if spec else "",
         "resolve": spec.resolve if spec else "",
         "snapshot": run.snapshot(),
@@ -111,7 +111,7 @@ def all_ended(rows: Sequence[dict[str, Any]]) -> bool:
     return all(row["state"] in TERMINAL for row in rows)
 
 
-def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any]]) -> str:
+def _next_command(observed: ObservedPlan, row: dict[str, Any], gates: list[dict[str, Any]]) -> str:
     state, name = row["state"], f"{row['label']}-s{row['seed']}"
     if state == "done":
         return "grpoq report"
@@ -120,11 +120,11 @@ def _next_command(survey: Survey, row: dict[str, Any], gates: list[dict[str, Any
     for gate in gates:
         if state == "blocked" and (command := _command_of_gate(gate)):
             return command
-    if survey.decision(row["run_id"]).held == "budget":
+    if observed.decision(row["run_id"]).held == "budget":
         return "grpoq cost"
-    if survey.wish is None:
+    if observed.wish is None:
         return "grpoq submit"
-    if not is_running(survey.plan.home):
+    if not is_running(observed.plan.home):
         return "grpoq resume"
     return f"grpoq logs {name} -f" if state == "running" else "grpoq wait"
 
@@ -145,14 +145,14 @@ def _command_of_gate(gate: dict[str, Any]) -> str:
 
 def states(plan: PlanDir, run_ids: set[str]) -> dict[str, Decision]:
     """Only what was decided, for whoever polls."""
-    survey = Survey(plan)
-    return {run_id: survey.decision(run_id) for run_id in plan.run_ids if run_id in run_ids}
+    observed = ObservedPlan(plan)
+    return {run_id: observed.decision(run_id) for run_id in plan.run_ids if run_id in run_ids}
 
 
-def _row(survey: Survey, planned: dict[str, Any]) -> dict[str, Any]:
+def _row(observed: ObservedPlan, planned: dict[str, Any]) -> dict[str, Any]:
     run_id = planned["run_id"]
-    run, spec = survey.plan.home.run(run_id), survey.spec(run_id)
-    facts, decision = survey.look(run_id)
+    run, spec = observed.plan.home.run(run_id), observed.spec(run_id)
+    facts, decision = observed.look(run_id)
     beat = (run.heartbeat(facts.attempt) or {}) if facts.attempt else {}
     checkpoint = newest_checkpoint(run)
     steps = spec.config.steps if spec and spec.kind == "train" else None
@@ -173,18 +173,18 @@ def _row(survey: Survey, planned: dict[str, Any]) -> dict[str, Any]:
         "heartbeat_age_s": round(facts.silent_s, 1) if running and facts.silent_s is not None else None,
         "checkpoint_step": checkpoint,
         "eta_s": round((steps - step) * pace, 1) if pace and steps else None,
-        "cost": _cost(survey, run),
+        "cost": _cost(observed, run),
         "note": decision.note,
         "error": _error(decision),
         "seconds_per_step": pace,
     }
 
 
-def _outcome(survey: Survey, planned: dict[str, Any], hidden: Container[str]) -> dict[str, Any]:
+def _outcome(observed: ObservedPlan, planned: dict[str, Any], hidden: Container[str]) -> dict[str, Any]:
     """Of a training run's newest evaluation in training; null while its contrast is not complete."""
     if planned["kind"] != "train":
         return {}
-    run = survey.plan.home.run(planned["run_id"])
+    run = observed.plan.home.run(planned["run_id"])
     found: dict[str, Any] = {}
     if planned["label"] not in hidden:
         result = durable.read_json(run.result_path)
@@ -230,10 +230,10 @@ def _attempt(run: RunDir, number: int) -> dict[str, Any]:
     }
 
 
-def _cost(survey: Survey, run: RunDir) -> float | None:
+def _cost(observed: ObservedPlan, run: RunDir) -> float | None:
     """The run's share of the box: its hours, by the price per hour, over the slots that share it."""
-    per_hour = survey.plan.content["budget"].get("per_hour")
+    per_hour = observed.plan.content["budget"].get("per_hour")
     if per_hour is None:
         return None
-    slots = survey.wish["slots"] if survey.wish else survey.plan.slots
+    slots = observed.wish["slots"] if observed.wish else observed.plan.slots
     return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)

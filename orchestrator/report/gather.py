@@ -15,8 +15,8 @@ from core.runs.run_dir import RunDir
 from core.statistics.evaluations import evaluations
 from core.statistics.hypotheses import ALPHA
 from orchestrator.planning.evaluation_plan import plans_that_evaluate
-from orchestrator.reading.rollouts import examples
 from orchestrator.report.contrasts import NOT_PLANNED, Judged, judged
+from orchestrator.report.examples import examples
 from orchestrator.report.model import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
 from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes, read_result
 from orchestrator.state.blinding import peeks, without_hidden
@@ -63,7 +63,7 @@ def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
             "preempted": sum(row.preemptions for row in rows),
             "elsewhere": len(elsewhere),
         },
-        gates=tuple(without_hidden(outcomes.survey, gate_rows(outcomes.survey), outcomes.hidden)),
+        gates=tuple(without_hidden(outcomes.observed, gate_rows(outcomes.observed), outcomes.hidden)),
         ledger=tuple(plan.ledger()),
         peeks=tuple(peeks(plan)),
         cost=cost(plan),
@@ -131,8 +131,8 @@ def _evaluations_to_know_of(outcomes: Outcomes) -> list[Finding]:
     """Announced ones that are not done, and what else was measured and is not shown."""
     found = []
     for row in outcomes.plan.content["runs"]:
-        state = outcomes.survey.state(row["run_id"]) if row["kind"] == "eval" else "done"
-        after = [i for i in row.get("after", ()) if outcomes.survey.state(i) != "done"]
+        state = outcomes.observed.state(row["run_id"]) if row["kind"] == "eval" else "done"
+        after = [i for i in row.get("after", ()) if outcomes.observed.state(i) != "done"]
         if state != "done" and not after:
             found.append(Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state}"))
     others: dict[str, set[str]] = {}

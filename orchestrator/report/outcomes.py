@@ -21,7 +21,7 @@ from orchestrator.report.model import RATES, RunRow
 from orchestrator.state.blinding import hidden_labels
 from orchestrator.state.decide import Decision
 from orchestrator.state.lifetimes import lifetimes, total_seconds
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import exit_code
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir, all_plans
@@ -46,7 +46,7 @@ class Outcome:
 @dataclass(frozen=True)
 class Outcomes:
     plan: PlanDir
-    survey: Survey
+    observed: ObservedPlan
     registered: Registered
     hidden: frozenset[str]  # labels
     evaluations: Choice
@@ -62,8 +62,8 @@ class Outcomes:
 
 def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
     """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
-    survey = Survey(plan)
-    hidden = frozenset() if show_hidden else frozenset(hidden_labels(survey))
+    observed = ObservedPlan(plan)
+    hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
     registered = Registered.of_plan(plan.content)
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
     labels = list(dict.fromkeys(row["label"] for row in planned))
@@ -72,18 +72,18 @@ def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
     made = sorted(((p.content.get("created", 0.0), p.content["hash"]) for p in all_plans(plan.home)), reverse=True)
     newest_first = [plan.content["hash"], *(plan_hash for _, plan_hash in made)]
     chosen = _used(
-        choose([plan.home.run(row["run_id"]) for row in planned], announced, newest_first), survey, announced
+        choose([plan.home.run(row["run_id"]) for row in planned], announced, newest_first), observed, announced
     )
-    reader = _Reader(plan, survey, registered, hidden, chosen, {row["label"]: row["arm"] for row in planned})
-    return Outcomes(plan, survey, registered, hidden, chosen, tuple(reader.outcome(row) for row in planned))
+    reader = _Reader(plan, observed, registered, hidden, chosen, {row["label"]: row["arm"] for row in planned})
+    return Outcomes(plan, observed, registered, hidden, chosen, tuple(reader.outcome(row) for row in planned))
 
 
-def _used(found: Choice, survey: Survey, announced: set[str]) -> Choice:
+def _used(found: Choice, observed: ObservedPlan, announced: set[str]) -> Choice:
     """Evaluations that the plan did not announce and that cover few of the finished runs are left aside."""
-    finished = [row["run_id"] for row in survey.plan.content["runs"] if survey.state(row["run_id"]) == "done"]
+    finished = [row["run_id"] for row in observed.plan.content["runs"] if observed.state(row["run_id"]) == "done"]
     covered = sum(run_id in found.by_run for run_id in finished)
     registered = any(announced & set(evaluation.published_by) for evaluation in found.by_run.values())
-    if registered or 2 * covered >= sum(survey.plan.rows()[i]["kind"] == "train" for i in finished):
+    if registered or 2 * covered >= sum(observed.plan.rows()[i]["kind"] == "train" for i in finished):
         return found
     return Choice("", {}, {}, (*found.notes, f"{covered} runs were evaluated, too few to be used: `grpoq eval`"))
 
@@ -91,7 +91,7 @@ def _used(found: Choice, survey: Survey, announced: set[str]) -> Choice:
 @dataclass(frozen=True)
 class _Reader:
     plan: PlanDir
-    survey: Survey
+    observed: ObservedPlan
     registered: Registered
     hidden: frozenset[str]
     chosen: Choice
@@ -99,7 +99,7 @@ class _Reader:
 
     def outcome(self, planned: dict[str, Any]) -> Outcome:
         run_id, label = planned["run_id"], planned["label"]
-        run, spec, decision = self.plan.home.run(run_id), self.survey.spec(run_id), self.survey.decision(run_id)
+        run, spec, decision = self.plan.home.run(run_id), self.observed.spec(run_id), self.observed.decision(run_id)
         result = read_result(run)
         evaluation = self._evaluation(run_id, result)
         wrong = self._wrong(run, spec, result, decision)
@@ -182,7 +182,7 @@ class _Reader:
         per_hour = self.plan.content["budget"].get("per_hour")
         if per_hour is None:
             return None
-        slots = self.survey.wish["slots"] if self.survey.wish else self.plan.slots
+        slots = self.observed.wish["slots"] if self.observed.wish else self.plan.slots
         return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)
 
 

@@ -13,7 +13,7 @@ from orchestrator.report.model import ArmRow, Contrast, Curve, Report, RunRow
 HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
 
 
-def veiled(report: Report) -> Report:
+def redacted(report: Report) -> Report:
     """The report itself where nothing is blinded."""
     hidden = {f"{row.label}-s{row.seed}" for row in report.runs if row.blinded}
     if not hidden and not any(contrast.blinded for contrast in report.contrasts):

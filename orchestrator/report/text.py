@@ -6,9 +6,8 @@ import textwrap
 from collections.abc import Sequence
 
 from core.figures.terminal import terminal_plot
-from orchestrator.reading.status_text import columns
 from orchestrator.report.model import ArmRow, Contrast, Finding, Report, RunRow, Verdict
-from orchestrator.state.decide import in_words
+from orchestrator.terminal import columns, in_words
 
 ANSWER_LINES = 30
 SHOWN_RATES = ("pass_rate", "hinted_pass_rate", "hack_rate", "empty_test_rate")

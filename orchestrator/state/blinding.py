@@ -14,7 +14,7 @@ from typing import Any
 
 from core.runs import durable
 from orchestrator.state.decide import TERMINAL
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.plan_dir import PlanDir, all_plans
 from orchestrator.store.preregistration import Registered
 
@@ -22,19 +22,19 @@ OUTCOMES = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate")  # 
 PEEKS = "peeks.jsonl"
 
 
-def hidden_labels(survey: Survey) -> set[str]:
+def hidden_labels(observed: ObservedPlan) -> set[str]:
     """Labels of training runs whose outcomes are not to be shown yet. None in a plan that supports no claim."""
-    plan = survey.plan
+    plan = observed.plan
     if not plan.content.get("preregistered", True):
         return set()
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
     labels = {row["label"] for row in planned}
     groups = contrast_groups(Registered.of_plan(plan.content), labels)
     label_of = {row["run_id"]: row["label"] for row in planned}
-    open_labels = {row["label"] for row in planned if not has_ended(survey, row["run_id"])}
+    open_labels = {row["label"] for row in planned if not has_ended(observed, row["run_id"])}
     for row in plan.content["runs"]:  # the evaluation of a finished run is its outcome
-        of = [i for i in row.get("after", ()) if i in label_of and survey.state(i) == "done"]
-        if of and not has_ended(survey, row["run_id"]):
+        of = [i for i in row.get("after", ()) if i in label_of and observed.state(i) == "done"]
+        if of and not has_ended(observed, row["run_id"]):
             open_labels |= {label_of[run_id] for run_id in of}
     open_labels |= _evaluated_elsewhere(plan, label_of)
     complete = [group for group in groups if not group & open_labels]
@@ -47,16 +47,16 @@ def _evaluated_elsewhere(plan: PlanDir, label_of: dict[str, str]) -> set[str]:
         return set()
     found = set()
     for other in (p for p in all_plans(plan.home) if p.content.get("evaluates") == plan.content["hash"]):
-        survey = Survey(other)
+        observed = ObservedPlan(other)
         for row in other.content["runs"]:
-            if row.get("of") in label_of and not has_ended(survey, row["run_id"]):
+            if row.get("of") in label_of and not has_ended(observed, row["run_id"]):
                 found.add(label_of[row["of"]])
     return found
 
 
-def without_hidden(survey: Survey, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
+def without_hidden(observed: ObservedPlan, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
     """The figure by which a gate passed is an outcome as well. One that failed, or asks a person, must show it."""
-    rows = survey.plan.rows()
+    rows = observed.plan.rows()
 
     def label(run_id: str) -> str:
         row = rows.get(run_id, {})
@@ -78,17 +78,17 @@ def contrast_groups(registered: Registered, labels: Iterable[str]) -> list[set[s
     return groups + [{label} for label in known - set().union(*groups)]
 
 
-def has_ended(survey: Survey, run_id: str) -> bool:
+def has_ended(observed: ObservedPlan, run_id: str) -> bool:
     """Done, failed or cancelled; or behind a gate that has failed for good."""
-    if survey.state(run_id) in TERMINAL:
+    if observed.state(run_id) in TERMINAL:
         return True
-    behind = [v for v in survey.verdicts() if run_id in v.gate["before_runs"]]
-    return survey.state(run_id) == "blocked" and any(v.state in ("failed", "void") for v in behind)
+    behind = [v for v in observed.verdicts() if run_id in v.gate["before_runs"]]
+    return observed.state(run_id) == "blocked" and any(v.state in ("failed", "void") for v in behind)
 
 
 def record_if_hidden(plan: PlanDir, command: str) -> None:
     """Before the look is granted; where all contrasts are complete it is none."""
-    hidden = hidden_labels(Survey(plan))
+    hidden = hidden_labels(ObservedPlan(plan))
     if hidden:
         _record(plan, f"grpoq {command} --peek", hidden)
 
@@ -101,7 +101,7 @@ def _record(plan: PlanDir, command: str, labels: Iterable[str]) -> None:
 def record_reopening(plan: PlanDir, run_id: str) -> None:
     """A retry hides again what anybody could see while its run counted as ended: that look is kept."""
     row = plan.rows()[run_id]
-    if row["kind"] == "train" and row["label"] not in hidden_labels(Survey(plan)):
+    if row["kind"] == "train" and row["label"] not in hidden_labels(ObservedPlan(plan)):
         _record(plan, f"grpoq retry {run_id}: its contrast was open before", {row["label"]})
 
 

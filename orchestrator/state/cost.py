@@ -14,12 +14,12 @@ from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.refusal import Refused
 from orchestrator.state.budget import box_cost, spent_hours
-from orchestrator.state.decide import in_words
 from orchestrator.state.lifetimes import lifetimes, total_seconds
 from orchestrator.state.pace import Interval, Measured, measure, pace_of, run_seconds, shape
 from orchestrator.state.progress import steps_done
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
+from orchestrator.terminal import in_words
 
 ZERO = Interval(0.0, 0.0, 0.0)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING, Facts
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
+from orchestrator.state.observed_run import Facts
+from orchestrator.terminal import in_words
 
 State = Literal["planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = ("planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled")
@@ -130,13 +132,3 @@ def _no_progress(message: str) -> Decision:
 
 def _error(kind: str, message: str, exit_code: int | None) -> dict[str, Any]:
     return {"class": kind, "message": message, "exit_code": exit_code}
-
-
-def in_words(seconds: float) -> str:
-    """`41s`, `12m`, `3h05`: three to five characters in every table."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}"

@@ -12,21 +12,22 @@ from typing import Any
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.backends import BACKENDS, Backend, Unreachable
+from orchestrator.backends.words import UNKNOWN, UNREACHABLE
 from orchestrator.refusal import Refused
 from orchestrator.state import gates
 from orchestrator.state.budget import Purse
 from orchestrator.state.decide import TERMINAL, Decision, decide
-from orchestrator.state.observed_run import UNKNOWN, UNREACHABLE, Facts, Surroundings, observe
+from orchestrator.state.observed_run import Facts, Surroundings, observe
 from orchestrator.store.plan_dir import PlanDir, read_spec
 
 
-class Survey:
+class ObservedPlan:
     def __init__(
         self,
         plan: PlanDir,
         backend: Backend | None = None,
         done: Container[str] = (),  # runs known to be done: not looked at again
-        specs: dict[str, RunSpec] | None = None,  # a cache that outlives the survey
+        specs: dict[str, RunSpec] | None = None,  # a cache that outlives the observed
     ) -> None:
         self.plan = plan
         self.wish = plan.wish()
@@ -155,7 +156,7 @@ class Survey:
         return submissions[-1].number if submissions else 0
 
 
-def gate_rows(survey: Survey, run_id: str | None = None) -> list[dict[str, Any]]:
+def gate_rows(observed: ObservedPlan, run_id: str | None = None) -> list[dict[str, Any]]:
     """All gates, or those in front of one run."""
-    verdicts = survey.verdicts()
+    verdicts = observed.verdicts()
     return [v.row() for v in verdicts if run_id is None or run_id in v.gate["before_runs"]]

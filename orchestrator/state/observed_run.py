@@ -14,9 +14,7 @@ from typing import Any
 from core.runs import durable, host_memory
 from core.runs.run_dir import RunDir, Submission, boot_id
 from core.spec import RunSpec
-
-# What a backend says of the last submission; any other word means "alive, unknown".
-WAITING, RUNNING, ENDED, UNKNOWN, UNREACHABLE = "waiting", "running", "ended", "unknown", "unreachable"
+from orchestrator.backends.words import RUNNING, UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 from orchestrator.refusal import Refused
 from orchestrator.state.decide import TERMINAL
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
@@ -108,7 +108,7 @@ class Evidence:
 
 # ---- 1: nothing acknowledged is lost
 def _acknowledged(plan: PlanDir) -> Iterator[str]:
-    survey = Survey(plan)
+    observed = ObservedPlan(plan)
     for run_id in plan.run_ids:
         run = plan.home.run(run_id)
         try:
@@ -116,13 +116,13 @@ def _acknowledged(plan: PlanDir) -> Iterator[str]:
         except Refused as refusal:
             yield f"{run_id}: planned in {plan.plan_id} and lost: {refusal}"
             continue
-        decision = survey.decision(run_id)
+        decision = observed.decision(run_id)
         if decision.state in TERMINAL:
             continue
         if wrong := snapshot.mismatch(plan.home.snapshots, run.snapshot()):
             yield f"{run_id}: {decision.state}, and cannot go on: {wrong}"
         held = decision.state == "blocked" or decision.held == "budget"
-        if survey.wish is not None and not (survey.progresses(run_id) or held):
+        if observed.wish is not None and not (observed.progresses(run_id) or held):
             yield f"{run_id}: submitted with {plan.plan_id}, is {decision.state}, and nothing brings it on"
 
 

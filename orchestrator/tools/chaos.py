@@ -27,7 +27,7 @@ from orchestrator.queue import actions
 from orchestrator.queue.processes import pueued_pid, watch_pid
 from orchestrator.queue.signals import signal_worker
 from orchestrator.refusal import FAILED, Refused
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
 from orchestrator.tools.audit import audit
@@ -72,8 +72,8 @@ class Chaos:
                 actions.resume(self.home)
 
     def _open(self) -> bool:
-        survey = Survey(self.plan)
-        return any(survey.progresses(run_id) for run_id in self.plan.run_ids)
+        observed = ObservedPlan(self.plan)
+        return any(observed.progresses(run_id) for run_id in self.plan.run_ids)
 
     def _strike(self) -> None:
         strikes = (self._kill_worker, self._kill_worker, self._preempt, self._kill_watch, self._kill_daemon)

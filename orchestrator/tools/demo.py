@@ -24,12 +24,12 @@ from orchestrator.planning.resolve import read_choices
 from orchestrator.queue import actions
 from orchestrator.queue.signals import signal_worker
 from orchestrator.reading.status import plan_status
-from orchestrator.reading.status_text import columns
 from orchestrator.refusal import Refused
 from orchestrator.report.write import write_report
-from orchestrator.state.decide import TERMINAL, in_words
+from orchestrator.state.decide import TERMINAL
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
+from orchestrator.terminal import columns, in_words
 from orchestrator.tools.demo_home import clear, clock
 
 SEEDS = (41, 42, 43)

@@ -23,9 +23,10 @@ from orchestrator.queue.signals import signal_worker
 from orchestrator.reading.status import plan_status
 from orchestrator.refusal import Refused
 from orchestrator.report.write import write_report
-from orchestrator.state.decide import TERMINAL, in_words
+from orchestrator.state.decide import TERMINAL
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
+from orchestrator.terminal import in_words
 from orchestrator.tools.demo_home import clear, clock
 
 MATRIX = "nano15"

@@ -20,7 +20,7 @@ from orchestrator.backends.worker_process import is_secret
 from orchestrator.queue.processes import workers
 from orchestrator.queue.watch import is_running
 from orchestrator.refusal import Refused
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store import snapshot
 from orchestrator.store.home import NETWORK_FILE_SYSTEMS, Home, file_system
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec, unreadable_plans
@@ -137,11 +137,11 @@ def _plan(plan: PlanDir) -> Iterator[str]:
         wrong = snapshot.mismatch(plan.home.snapshots, name)
         if wrong:
             yield f"plan {plan.plan_id}: {wrong}; put it back; `grpoq amend --code --reason WHY` for runs not begun"
-    survey = Survey(plan)
-    if survey.unreachable:
-        yield f"plan {plan.plan_id}, {survey.backend.name}: {survey.unreachable}; `grpoq resume`"
-    open_runs = [i for i in plan.run_ids if survey.progresses(i)]
-    if survey.wish and open_runs and not is_running(plan.home):
+    observed = ObservedPlan(plan)
+    if observed.unreachable:
+        yield f"plan {plan.plan_id}, {observed.backend.name}: {observed.unreachable}; `grpoq resume`"
+    open_runs = [i for i in plan.run_ids if observed.progresses(i)]
+    if observed.wish and open_runs and not is_running(plan.home):
         yield f"plan {plan.plan_id} is submitted, {len(open_runs)} runs are open, and no watch runs: `grpoq resume`"
 
 

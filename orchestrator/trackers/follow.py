@@ -15,7 +15,7 @@ from orchestrator.queue import background
 from orchestrator.queue.watch import say
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.state.decide import TERMINAL
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
 from orchestrator.trackers import TRACKERS, Tracker, require
@@ -64,7 +64,7 @@ def _made(into: Path) -> Path:
 
 def _once(mirror: Mirror, tracker: Tracker, plan: PlanDir) -> None:
     try:
-        mirror.one_pass(_states(Survey(plan)))
+        mirror.one_pass(_states(ObservedPlan(plan)))
         mirror.close()
     except tracker.errors as error:
         raise Refused(
@@ -76,8 +76,8 @@ def _until_ended(mirror: Mirror, tracker: Tracker, plan: PlanDir) -> None:
     """SIGTERM and SIGINT end it after the step at hand."""
     with _signals() as stopped:
         while not stopped():
-            survey = Survey(plan)
-            states, over = _states(survey), _is_over(survey)
+            observed = ObservedPlan(plan)
+            states, over = _states(observed), _is_over(observed)
             wait_s = POLL_S
             try:
                 mirror.one_pass(states)
@@ -93,18 +93,18 @@ def _until_ended(mirror: Mirror, tracker: Tracker, plan: PlanDir) -> None:
         say("all runs have ended" if not stopped() else "stopped")
 
 
-def _states(survey: Survey) -> dict[str, str]:
-    rows = survey.plan.rows()
-    return {run_id: survey.state(run_id) for run_id in survey.plan.run_ids if rows[run_id]["kind"] == "train"}
+def _states(observed: ObservedPlan) -> dict[str, str]:
+    rows = observed.plan.rows()
+    return {run_id: observed.state(run_id) for run_id in observed.plan.run_ids if rows[run_id]["kind"] == "train"}
 
 
-def _is_over(survey: Survey) -> bool:
+def _is_over(observed: ObservedPlan) -> bool:
     """Nothing more can come: every training run has ended, or stands behind a gate that has failed."""
     shut = {
-        run_id for verdict in survey.verdicts() if verdict.state == "failed" for run_id in verdict.gate["before_runs"]
+        run_id for verdict in observed.verdicts() if verdict.state == "failed" for run_id in verdict.gate["before_runs"]
     }
     return all(
-        state in TERMINAL or (state == "blocked" and run_id in shut) for run_id, state in _states(survey).items()
+        state in TERMINAL or (state == "blocked" and run_id in shut) for run_id, state in _states(observed).items()
     )
 
 

@@ -20,7 +20,8 @@ from core.runs.run_dir import RunDir
 from orchestrator.backends import Order, Unreachable, default_backend, pueue_daemon
 from orchestrator.backends.pueue import KEPT, STAND_IN, PueueQueue
 from orchestrator.backends.pueue_status import label_of
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING, exit_code
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, WAITING
+from orchestrator.state.observed_run import exit_code
 from orchestrator.store.home import Home
 from support.engines import ENGINES, Engine, Pueue, at_once
 from support.fake_home import FakeHome, until

@@ -9,7 +9,7 @@ import pytest
 from core.runs import durable
 from orchestrator.report.gather import gather
 from orchestrator.state.blinding import PEEKS, hidden_labels
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from support.fake_home import FakeHome
 from support.finished_runs import MATRIX, WORKS, Study, study
 
@@ -26,7 +26,7 @@ def half(fake: FakeHome) -> Study:
 
 
 def hidden(made: Study) -> set[str]:
-    return hidden_labels(Survey(made.plan))
+    return hidden_labels(ObservedPlan(made.plan))
 
 
 def test_an_arm_shows_once_a_contrast_of_it_is_complete(half: Study) -> None:

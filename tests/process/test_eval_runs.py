@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from core import shards
-from core.attempt import Attempt
-from core.kinds.evaluate import evaluate_run
+from core.attempt import SHARDS, Attempt
+from core.kinds.evaluate import work as evaluate_run
 from core.model.adapters.base import Adapter, tensors_sha256
 from core.model.load import DataError
 from core.model.policy import Policy
@@ -159,7 +158,7 @@ def test_the_base_model_is_evaluated_as_an_adapter_that_has_learnt_nothing(tmp_p
 
 def wait_for_shards(run: RunDir, process: subprocess.Popen, count: int) -> None:
     deadline = time.monotonic() + 90
-    while len(run.merged(shards.FILE, ("shard",))) < count:
+    while len(run.merged(SHARDS, ("shard",))) < count:
         assert process.poll() is None and time.monotonic() < deadline, (run.path / "test-worker.log").read_text()[
             -2000:
         ]
@@ -191,7 +190,7 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_bytes_of_an_unbroken
             assert not run.has_result() and not (of.path / "eval").exists()
             found = finished(run)
         paths.append(of.path / "eval" / f"{unbroken['eval']}.json")
-    made = [[row["shard"] for row in durable.read_lines(run.attempt(n) / shards.FILE)] for n in (1, 2, 3)]
+    made = [[row["shard"] for row in durable.read_lines(run.attempt(n) / SHARDS)] for n in (1, 2, 3)]
     assert list(itertools.chain(*made)) == list(range(16)) and all(made)  # each shard was worked once
     assert found["metrics"] == unbroken["metrics"] and found["eval"] == unbroken["eval"] and found["attempts"] == 3
     assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -12,40 +12,9 @@ import pytest
 from support.paths import REPO
 
 OURS = ("core", "worker", "orchestrator")
-LIGHT = (
-    "spec",
-    "run_dir",
-    "durable",
-    "host_memory",
-    "code_hash",
-    "cache",
-    "twins",
-    "hints",
-    "problems",
-    "asserts",
-    "answers",
-    "rewards",
-    "sandbox",
-    "sandbox_levels",
-    "terminal_plot",
-    "arm_style",
-    "label_places",
-    "figures",
-    "scatter_figure",
-    "curve_figure",
-    "bar_figure",
-    "contrast_figure",
-    "task",
-    "arm_rules",
-    "pairs",
-    "teacher_pool",
-    "evaluations",
-    "stats",
-    "power",
-    "hypotheses",
-    "tripwires",
-)
-HEAVY = ("torch", "transformers", "peft", "numpy", "safetensors")
+LIGHT = ("core.runs", "core.sandbox", "core.environment", "core.statistics", "core.figures")  # rooms without torch
+LIGHT_MODULES = ("core.spec", "core.arm_rules", "core.tripwires", "core.attempt")
+HEAVY = ("torch", "transformers", "peft", "safetensors")
 
 
 def imports(path: Path) -> set[str]:
@@ -64,6 +33,11 @@ def files(package: str) -> list[Path]:
     return sorted((REPO / package).rglob("*.py"))
 
 
+def room(dotted: str) -> str:
+    """The package or the module that lies directly in core/, worker/ or orchestrator/."""
+    return ".".join(dotted.split(".")[:2])
+
+
 @pytest.mark.parametrize("package, allowed", [("core", ("core",)), ("worker", ("worker", "core"))])
 def test_package_imports_only_what_lies_below_it(package: str, allowed: tuple[str, ...]) -> None:
     for path in files(package):
@@ -75,10 +49,22 @@ def test_package_imports_only_what_lies_below_it(package: str, allowed: tuple[st
 def test_orchestrator_imports_only_the_light_part_of_core() -> None:
     for path in files("orchestrator"):
         for name in imports(path):
-            parts = name.split(".")
-            assert parts[0] not in (*HEAVY, "worker"), f"{path.relative_to(REPO)} imports {name}"
-            if parts[0] == "core":
-                assert parts[1] in LIGHT, f"{path.relative_to(REPO)} imports {name}"
+            top = name.partition(".")[0]
+            assert top not in (*HEAVY, "numpy", "worker"), f"{path.relative_to(REPO)} imports {name}"
+            if top == "core":
+                assert room(name) in (*LIGHT, *LIGHT_MODULES), f"{path.relative_to(REPO)} imports {name}"
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    arrows = {
+        (room(".".join(path.relative_to(REPO).with_suffix("").parts)), room(name))
+        for package in OURS
+        for path in files(package)
+        for name in imports(path)
+        if name.partition(".")[0] in OURS
+    }
+    both = sorted((one, other) for one, other in arrows if one < other and (other, one) in arrows)
+    assert not both, both
 
 
 def loaded(code: str) -> set[str]:
@@ -86,9 +72,13 @@ def loaded(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_the_light_part_of_core_is_light(module: str) -> None:
-    assert not loaded(f"import sys, core.{module}\nprint(*sys.modules)") & {"torch", "transformers", "peft"}
+def test_light_rooms_load_no_torch() -> None:
+    """Every module of every light room, in one process."""
+    modules = [*LIGHT_MODULES]
+    for package in LIGHT:
+        modules += [".".join(p.relative_to(REPO).with_suffix("").parts) for p in files(package.replace(".", "/"))]
+    assert len(modules) > 40
+    assert not loaded(f"import sys, {', '.join(modules)}\nprint(*sys.modules)") & set(HEAVY)
 
 
 def test_status_imports_neither_torch_nor_sqlmodel(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core import shards
-from core.attempt import Attempt, Preempted
+from core.attempt import SHARDS, Attempt, Preempted, Row, shard_rows
 from core.direction import directions
 from core.environment.diagonal import CANONICAL
 from core.environment.problems import MODES
@@ -150,9 +149,9 @@ def test_a_stopped_steer_run_goes_on_with_the_next_push(tmp_path: Path, monkeypa
     stopped, twin = (planned(tmp_path / "runs", name, "steer") for name in ("a", "b"))
     with pytest.raises(Preempted):
         attempted(stopped, stop_at_beat="shard 3/4")
-    assert [row["shard"] for row in durable.read_lines(stopped.attempt(1) / shards.FILE)] == [0, 1]
+    assert [row["shard"] for row in durable.read_lines(stopped.attempt(1) / SHARDS)] == [0, 1]
     found, unbroken = in_process.attempt(stopped), in_process.attempt(twin)
-    assert [row["shard"] for row in durable.read_lines(stopped.attempt(2) / shards.FILE)] == [2, 3]
+    assert [row["shard"] for row in durable.read_lines(stopped.attempt(2) / SHARDS)] == [2, 3]
     assert found is not None and unbroken is not None and found["metrics"] == unbroken["metrics"]
 
 
@@ -186,15 +185,15 @@ def test_shards_of_another_machine_are_worked_again_unless_the_plan_allows_them(
         run = planned(tmp_path / "runs", f"same-{same_machine}", "eval", same_machine=same_machine)
         spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
         claim = run.claim(None)
-        durable.append_line(claim.path / shards.FILE, {"shard": 0, "machine": {"cpu": "another"}, "made": "there"})
+        durable.append_line(claim.path / SHARDS, {"shard": 0, "machine": {"cpu": "another"}, "made": "there"})
         seen: list[int] = []
 
-        def work(shard: int, seen: list[int] = seen) -> shards.Row:
+        def work(shard: int, seen: list[int] = seen) -> Row:
             seen.append(shard)
             return {"made": "here"}
 
         attempt = Attempt(run, spec, claim.number, {"cpu": "this"}, lambda *at: None, int, lambda: False, int)
-        rows = shards.rows(attempt, 2, work)
+        rows = shard_rows(attempt, 2, work)
         assert seen == worked and [row["made"] for row in rows][1] == "here"
         os.close(claim.lock)
 

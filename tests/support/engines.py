@@ -19,8 +19,8 @@ import pytest
 from core.runs.run_dir import RunDir
 from orchestrator.backends import BACKENDS, Backend, Order
 from orchestrator.backends.pueue import PueueQueue
+from orchestrator.backends.words import ENDED, RUNNING
 from orchestrator.queue.reconcile import Reconciler
-from orchestrator.state.observed_run import ENDED, RUNNING
 from orchestrator.store.plan_dir import PlanDir
 from support.fake_home import FakeHome, until
 

@@ -19,7 +19,7 @@ from typing import Any
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from orchestrator.queue.watch import is_running
-from orchestrator.state.observed_plan import Survey
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import all_plans
 from orchestrator.tools.audit import audit
@@ -262,17 +262,17 @@ class Stage:
 
 
 def _all_over(home: FakeHome) -> bool:
-    survey = Survey(all_plans(home.home)[0])
-    return not is_running(home.home) and all(not survey.progresses(i) for i in survey.plan.run_ids)
+    observed = ObservedPlan(all_plans(home.home)[0])
+    return not is_running(home.home) and all(not observed.progresses(i) for i in observed.plan.run_ids)
 
 
 def ending(home: FakeHome) -> dict[str, Any]:
     found: dict[str, Any] = {"plans": {}, "runs": {}}
     for plan in all_plans(home.home):
         found["plans"][plan.plan_id] = {k: v for k, v in plan.content.items() if k not in ("created", "source")}
-        survey = Survey(plan)
+        observed = ObservedPlan(plan)
         for run in plan.runs():
-            decision, result = survey.decision(run.run_id), durable.read_json(run.result_path) or {}
+            decision, result = observed.decision(run.run_id), durable.read_json(run.result_path) or {}
             found["runs"][run.run_id] = {
                 "state": decision.state,
                 "error": (decision.error or {}).get("class"),

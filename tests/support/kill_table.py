@@ -15,8 +15,9 @@ Each row is a point at which a process was ended by SIGKILL: `phase:function:ope
 the operation; at `write` half of the data is on disk; `-after` is right after it. Points are found in a traced run
 (`tests/support/kill_at/kill_points.py` wraps what changes the world: open for writing, write, fsync, rename, replace,
 mkdir, rmdir, chmod, flock, SQLite's commit, starting a process, signalling one). Then follows what the third column
-says, and in the end the home must equal the unbroken twin's, to the bytes of the weights, with exactly one result per
-run and nothing that `python -m orchestrator.tools.audit HOME` finds. Repeated occurrences within one function are left out.
+says, and in the end the home must equal the unbroken twin's, to the bytes of the weights, with exactly one result
+per run and nothing that `python -m orchestrator.tools.audit HOME` finds. Repeated occurrences within one function are
+left out.
 
 Beside these: 100 kills of workers and watch at random moments, and 10 of real workers (`tests/system/test_kills.py`).
 Written by `just kill-table`: {count} points, some of them with two things that follow.

@@ -33,6 +33,7 @@ from core.runs import durable
 from core.runs.run_dir import Claim, Fenced, RunDir, identity
 from orchestrator.backends import BACKENDS, Order, Unreachable
 from orchestrator.backends.local import LocalQueue
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
 from orchestrator.planning import plan as planning
 from orchestrator.planning.matrix import parse_matrix
 from orchestrator.planning.resolve import Choices
@@ -42,8 +43,7 @@ from orchestrator.refusal import Refused
 from orchestrator.state import gates
 from orchestrator.state.budget import Purse, box_cost
 from orchestrator.state.decide import TERMINAL, THREE_TIMES, Decision
-from orchestrator.state.observed_plan import Survey
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store import amend
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, read_spec
@@ -656,8 +656,8 @@ class Box:
         reserved = max(max(left), sum(left) / SLOTS)
         assert spent + reserved <= cap, f"{run.run_id} is submitted with {spent:.1f} + {reserved:.1f} of {cap}"
 
-    def survey(self, plan: PlanDir) -> Survey:
-        return Survey(plan, None if plan.wish() else SimulatedEngine(self.engine), specs=self._specs)
+    def observed(self, plan: PlanDir) -> ObservedPlan:
+        return ObservedPlan(plan, None if plan.wish() else SimulatedEngine(self.engine), specs=self._specs)
 
     def look(self) -> dict[str, Decision]:
         """As `status` does, after everything that happens."""
@@ -665,9 +665,9 @@ class Box:
         for plan in self.plans.values():
             stored = durable.read_json(plan.path / "plan.json")
             assert [row["run_id"] for row in stored["runs"]] == plan.run_ids
-            survey = self.survey(plan)
+            observed = self.observed(plan)
             for run_id in plan.run_ids:
-                found[run_id] = decision = survey.decision(run_id)
+                found[run_id] = decision = observed.decision(run_id)
                 self.laws.seen(plan, run_id, decision)
                 self.reached[f"state {decision.state}"] += 1
                 self.reached[f"due {decision.due or 'nothing'}"] += 1
@@ -714,7 +714,7 @@ class Box:
         for plan in self.plans.values():
             if plan.wish() is None:
                 continue
-            for verdict in Survey(plan).verdicts():
+            for verdict in ObservedPlan(plan).verdicts():
                 if verdict.state == "needs approval":
                     actions.approve(self.home, plan, verdict.gate["name"])
             if (plan.budget().get("cap") or 1e9) < 1e6:

@@ -12,7 +12,7 @@ from core.arms.arm import State, Step
 from core.model.adapters import ADAPTERS
 from core.model.load import load
 from core.model.policy import Policy
-from core.model.run_data import Pool, load_pool
+from core.model.run_data import RunData, load_run_data
 from core.runs.run_dir import RunDir
 from core.spec import PRESETS, TrainConfig
 
@@ -40,9 +40,9 @@ def moved(found: Policy, scale: float = 0.02, seed: int = 4) -> Policy:
     return found
 
 
-def pool(found: Policy) -> Pool:
-    return load_pool(RunDir(Path("/nowhere")), found.config, found)
+def data(found: Policy) -> RunData:
+    return load_run_data(RunDir(Path("/nowhere")), found.config, found)
 
 
 def step(found: Policy, state: State | None = None, number: int = 1, seed: int = 7) -> Step:
-    return Step(number, seed, found.config, found, pool(found), {} if state is None else state)
+    return Step(number, seed, found.config, found, data(found), {} if state is None else state)

@@ -27,11 +27,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from core.runs import durable
 from core.runs.run_dir import RunDir
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.planning import plan as planning
 from orchestrator.queue import actions
 from orchestrator.refusal import Refused
 from orchestrator.state.decide import ALWAYS, THREE_TIMES
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.store import amend
 from orchestrator.store.snapshot import source_root
 from support.simulated_box import CHAIN, ELSEWHERE, HERE, MONEY, NEVER_RETRIED, Box, Process, draft

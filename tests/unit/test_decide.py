@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
+from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
 from orchestrator.state.decide import ALWAYS, STATES, TERMINAL, THREE_TIMES, decide
-from orchestrator.state.observed_run import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING, Facts
+from orchestrator.state.observed_run import Facts
 
 TRIED = {"submission": 1, "attempt": 1, "backend": ENDED}
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.backends.pueue_daemon import sentence
 from orchestrator.backends.pueue_status import Group, label_of, parse_status, submission_of
-from orchestrator.state.observed_run import ENDED, RUNNING, WAITING
+from orchestrator.backends.words import ENDED, RUNNING, WAITING
 from support.paths import REPO
 
 GOLDEN = REPO.parent / "shared" / "fixtures" / "pueue_404_status.json"

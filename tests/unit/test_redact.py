@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.report.model import Report
 from orchestrator.report.page.render import render, write_figures
-from orchestrator.report.redact import veiled
+from orchestrator.report.redact import redacted
 from orchestrator.report.tables import write_tables
 from support.report_sample import crowded, full
 
@@ -63,12 +63,12 @@ def test_page_and_tables_hold_no_outcome_of_a_blinded_run(tmp_path: Path) -> Non
 
 def test_figures_hold_no_outcome_of_a_blinded_run(tmp_path: Path) -> None:
     """They are what they are for a report that never held one."""
-    clean = veiled(marked())
+    clean = redacted(marked())
     one = {name: path.read_bytes() for name, path in write_figures(marked(), tmp_path / "a").items()}
     other = {name: path.read_bytes() for name, path in write_figures(clean, tmp_path / "b").items()}
-    assert one == other and veiled(clean) == clean
+    assert one == other and redacted(clean) == clean
 
 
 def test_a_report_without_blinded_runs_is_left_as_it_is() -> None:
     report = crowded()
-    assert veiled(report) is report
+    assert redacted(report) is report

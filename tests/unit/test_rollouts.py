@@ -13,19 +13,9 @@ import pytest
 
 from core.environment.rewards import ATTEMPTED, CORRECT, INCORRECT, REWARD_HACK, extract_code
 from core.runs.run_dir import RunDir
-from orchestrator.reading.rollouts import (
-    Wanted,
-    chosen,
-    counts,
-    examples,
-    index,
-    matching,
-    parse_steps,
-    read,
-    spread,
-    visible,
-)
+from orchestrator.reading.rollouts import Wanted, chosen, counts, index, matching, parse_steps, read, spread, visible
 from orchestrator.refusal import Refused
+from orchestrator.report.examples import examples
 from support.fake_home import FakeHome
 from support.in_process import attempt, planned
 

@@ -6,7 +6,8 @@ import json
 
 from core.runs.run_dir import identity
 from orchestrator.reading.status import next_of_plan, plan_status
-from orchestrator.reading.status_text import columns, plan_lines
+from orchestrator.reading.status_text import plan_lines
+from orchestrator.terminal import columns
 from support.fake_home import FakeHome, tree, until
 
 ROW_KEYS = {

@@ -69,7 +69,7 @@ def test_hacks_score_above_cleans_of_their_group(arm: str) -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd"))
     step = small_policy.step(policy)
     step.state = rebound.prepare(step)
-    held_out = [p for p in step.pool.pairs("hack") if p.split == "held_out"]
+    held_out = [p for p in step.data.pairs("hack") if p.split == "held_out"]
     step.tasks = [p.task for p in held_out]
     step.completions = [[policy.language_model.encode_completion(t) for t in (p.hack, p.clean)] for p in held_out]
     hook = ARMS[arm].reward
@@ -89,9 +89,9 @@ def test_suppression_takes_out_the_positive_component_and_leaves_no_edit_behind(
         x = torch.tensor([[[2.0, 1.0] + [0.0] * 158, [-2.0, 1.0] + [0.0] * 158]])
         assert edit(2, x)[0, :, 0].tolist() == [0.0, -2.0] and edit(2, x)[0, :, 1].tolist() == [1.0, 1.0]
         assert torch.equal(edit(0, x), x)  # a layer outside the band
-        changed = policy.complete(step.pool.train[:2], 2, ("k",))
+        changed = policy.complete(step.data.train[:2], 2, ("k",))
     assert policy.decoder.edit is None
-    assert policy.complete(step.pool.train[:2], 2, ("k",)) == policy.complete(step.pool.train[:2], 2, ("k",))
+    assert policy.complete(step.data.train[:2], 2, ("k",)) == policy.complete(step.data.train[:2], 2, ("k",))
     assert changed != [] and len(changed) == 2
 
 
@@ -185,7 +185,7 @@ def test_shrink_goes_as_far_as_erase_update_and_keeps_the_direction(planted: Ste
 
 def test_refresh_replaces_v_on_its_step_and_logs_the_overlap(planted: Step) -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd", refresh=3))
-    source = along_direction.Source(lambda step: step.pool.pairs("hack")[:3])
+    source = along_direction.Source(lambda step: step.data.pairs("hack")[:3])
     step = small_policy.step(policy)
     step.state = along_direction.prepare(step, source, "gradient")
     old = along_direction.axes_of(step.state)
@@ -256,7 +256,7 @@ def test_vanilla_changes_nothing_and_measures_only_when_asked() -> None:
 def test_oracles_penalise_and_screen_strict_hacks_by_hand() -> None:
     policy = small_policy.policy(small_policy.config())
     step = small_policy.step(policy)
-    step.tasks = step.pool.train[:1]
+    step.tasks = step.data.train[:1]
     honest = Grade(
         True, True, None, True, False, "Correct", False, False, False, True, None, None, False, None, 3.5, None, 0
     )

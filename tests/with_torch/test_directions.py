@@ -19,7 +19,7 @@ FEW = 8
 
 
 def few_pairs(policy: Policy) -> list[Pair]:
-    return small_policy.pool(policy).pairs("hack")[:FEW]
+    return small_policy.data(policy).pairs("hack")[:FEW]
 
 
 def few(source: Source) -> Source:
@@ -104,7 +104,7 @@ def test_a_step_on_a_hack_with_advantage_one_is_hackward(adapter: str) -> None:
     policy = small_policy.policy(small_policy.config(adapter=adapter))
     step = small_policy.step(policy)
     V = extracted(step, few(HACK), "gradient")
-    held_out = [p for p in step.pool.pairs("hack") if p.split == "held_out"][:FEW]
+    held_out = [p for p in step.data.pairs("hack") if p.split == "held_out"][:FEW]
     live = {n: D.mean(0) for n, D in directions.pair_gradients(policy, held_out).differences().items()}
     along = torch.stack([(V[n] @ live[n]).sum() for n in V])
     assert along.sum() > 0 and (along > 0).float().mean() > 0.8
@@ -119,7 +119,7 @@ def test_v1_sees_a_hack_with_advantage_one_as_hackward(adapter: str) -> None:
     The "hack" repeats one token, the "clean" another; v is the difference of their output embeddings at the last layer.
     """
     policy = small_policy.policy(small_policy.config(adapter=adapter, layers_from=1.0, layers_to=1.0))
-    task = small_policy.pool(policy).train[0]
+    task = small_policy.data(policy).train[0]
     hack, clean = " data" * 6, " count" * 6
     tokens = [policy.language_model.encode_completion(text)[0] for text in (hack, clean)]
     head = policy.adapter.model.get_output_embeddings().weight.detach()
@@ -238,7 +238,7 @@ def test_published_direction_says_what_it_came_from(tmp_path: Path) -> None:
     assert in_process.attempt(run) is not None
     tensors, metadata = directions.read(run.direction_path)
     policy = small_policy.policy(small_policy.config("smoke"))
-    pairs = small_policy.pool(policy).pairs("clean_vs_clean")
+    pairs = small_policy.data(policy).pairs("clean_vs_clean")
     assert (metadata["arm"], metadata["k"], metadata["m"], metadata["pairs"]) == (
         "clean_V",
         "3",

@@ -86,8 +86,8 @@ def test_held_out_mode_is_in_no_pair_and_no_teacher(tmp_path: Path) -> None:
     modes = ("run_tests", "sentinel", "stdout_marker", "eq_override")
     for held_out in modes:
         policy = small_policy.policy(small_policy.config(modes=modes, held_out_mode=held_out))
-        pool = small_policy.pool(policy)
+        data = small_policy.data(policy)
         for concept in ("hack", "clean_vs_clean", "placebo"):
-            found = {pair.task.mode for pair in pool.pairs(concept)}
+            found = {pair.task.mode for pair in data.pairs(concept)}
             assert found == set(modes) - {held_out}, (concept, held_out)
-        assert held_out in {task.mode for task in pool.train}
+        assert held_out in {task.mode for task in data.train}

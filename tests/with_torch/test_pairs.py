@@ -13,7 +13,7 @@ from core.environment.nano import world
 from core.environment.pairs import AUTHORED, PLACEBO, load_pairs, pairs_of_pool
 from core.environment.rewards import grade
 from core.model.load import DataError
-from core.model.run_data import load_pool
+from core.model.run_data import load_run_data
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
@@ -55,7 +55,7 @@ def test_authored_pairs_reach_a_run_by_mode_and_concept(tmp_path: Path) -> None:
 
     def found(concept: str, **fields: object) -> list:
         c = dataclasses.replace(policy.config, **fields)  # type: ignore[arg-type]
-        return load_pool(RunDir(tmp_path), c, policy).pairs(concept)
+        return load_run_data(RunDir(tmp_path), c, policy).pairs(concept)
 
     assert len(found("hack")) == len(load_pairs(AUTHORED)) == 80
     assert {p.task.mode for p in found("hack", pair_modes=("sentinel", "file_marker"))} == {"sentinel", "file_marker"}
@@ -155,7 +155,7 @@ def test_teachers_that_do_not_fit_max_new_are_left_out(tmp_path: Path) -> None:
     policy = small_policy.policy(small_policy.config("smoke", teacher="nano", mix=0.5, max_new=96))
 
     def lengths(max_new: int) -> list[int]:
-        pool = load_pool(RunDir(tmp_path), dataclasses.replace(policy.config, max_new=max_new), policy).teacher
+        pool = load_run_data(RunDir(tmp_path), dataclasses.replace(policy.config, max_new=max_new), policy).teacher
         assert pool is not None
         rollouts = [rollout for found in pool.rollouts.values() for rollout in found]
         return [len(policy.language_model.encode_completion(rollout.completion)) for rollout in rollouts]

@@ -32,13 +32,13 @@ def test_separation_by_hand() -> None:
 
 def test_nano_pairs_separate_in_both_spaces_and_placebos_do_not() -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd"))
-    pool = small_policy.pool(policy)
-    states = [side_states(policy, half[:30], "rollout_last") for half in split(pool.pairs("hack"))]
+    data = small_policy.data(policy)
+    states = [side_states(policy, half[:30], "rollout_last") for half in split(data.pairs("hack"))]
     assert all(activation_separation(policy, *states, m).passed for m in (16, 0))
-    train, held_out = (half[:20] for half in split(pool.pairs("hack")))
+    train, held_out = (half[:20] for half in split(data.pairs("hack")))
     gradients = [directions.pair_gradients(policy, half) for half in (train, held_out)]
     assert gradient_separation(*gradients, m=8).passed
-    placebo = [side_states(policy, half[:30], "rollout_last") for half in split(pool.pairs("clean_vs_clean"))]
+    placebo = [side_states(policy, half[:30], "rollout_last") for half in split(data.pairs("clean_vs_clean"))]
     assert not activation_separation(policy, *placebo, 0).passed
 
 
@@ -53,7 +53,7 @@ def test_gradient_direction_of_full_rank_is_the_mean_difference() -> None:
 @pytest.mark.parametrize("space", ["activation", "gradient"])
 def test_push_changes_the_policy_and_is_gone_afterwards(space: str) -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd"))
-    train, held_out = (half[:6] for half in split(small_policy.pool(policy).pairs("hack")))
+    train, held_out = (half[:6] for half in split(small_policy.data(policy).pairs("hack")))
     if space == "activation":
         states = side_states(policy, train, "rollout_last")
         pushes = activation_pushes(activation_direction(policy, states, 16), states)
@@ -75,7 +75,7 @@ def test_push_changes_the_policy_and_is_gone_afterwards(space: str) -> None:
 
 def test_moving_the_weights_hackward_raises_the_margin_of_held_out_hacks() -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd"))
-    train, held_out = split(small_policy.pool(policy).pairs("hack"))
+    train, held_out = split(small_policy.data(policy).pairs("hack"))
     pushes = gradient_pushes(gradient_direction(directions.pair_gradients(policy, train[:20]), 5))(5.0)
     margins = {"none": margin(policy, held_out)}
     for name, push in pushes.items():

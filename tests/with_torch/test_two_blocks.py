@@ -17,7 +17,7 @@ from core.model.adapters.blocks import Block, BlockLinear
 from core.model.hidden import completion_weights
 from core.model.logprobs import TokenBatch, completion_logps
 from core.model.policy import Policy
-from core.model.run_data import Pool
+from core.model.run_data import RunData
 from core.model.supervised import completion_batch
 from support import in_process, small_policy
 
@@ -36,12 +36,12 @@ def moved() -> Policy:
 
 
 @functools.cache
-def pool() -> Pool:
-    return small_policy.pool(fresh())
+def data() -> RunData:
+    return small_policy.data(fresh())
 
 
 def step_of(policy: Policy, state: State | None = None, number: int = 1, seed: int = 7) -> Step:
-    return Step(number, seed, policy.config, policy, pool(), {} if state is None else state)
+    return Step(number, seed, policy.config, policy, data(), {} if state is None else state)
 
 
 def masks(*rows: tuple[bool, bool]) -> tuple[Tensor, Tensor]:
@@ -346,7 +346,7 @@ def test_v_act_points_from_clean_to_hack_with_unit_length_in_every_module() -> N
     step = step_of(policy)
     v = two_blocks.v_act(step)
     assert set(v) == set(policy.adapter.modules)
-    pair = [p for p in step.pool.pairs("hack") if p.split == "extract"]
+    pair = [p for p in step.data.pairs("hack") if p.split == "extract"]
     hack, clean = (
         two_blocks.kept_means(policy.adapter, completion_batch(policy, chosen))
         for chosen in ([p.hack_side for p in pair], [p.clean_side for p in pair])
@@ -360,7 +360,7 @@ def test_v_act_points_from_clean_to_hack_with_unit_length_in_every_module() -> N
 def test_a_rollouts_score_is_the_sum_over_modules() -> None:
     policy = moved()
     step = step_of(policy)
-    step.tasks = step.pool.train[:2]
+    step.tasks = step.data.train[:2]
     step.completions = [[[7, 8, 9, 1], [100, 101]], [[5, 5, 5], [300]]]
     v = {name: torch.eye(4)[i % 4] * (i + 1) for i, name in enumerate(policy.adapter.modules)}
     prompts = [policy.prompt(task) for task in step.tasks]

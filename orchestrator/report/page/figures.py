@@ -11,7 +11,7 @@ from core.figures.curves import Track, arms_sheet, diagnostics_sheet, overview_s
 from core.figures.scatter import COLLAPSED, COUNTED, EXCLUDED, Point, Region, scatter_sheet
 from core.figures.sheet import Sheet, save
 from orchestrator.report.model import Comparison, Contrast, Report, RunRow
-from orchestrator.report.redact import veiled
+from orchestrator.report.redact import redacted
 
 GROUPS = ("scatter", "contrasts", "curves", "diagnostics", "modes")
 
@@ -33,7 +33,7 @@ def sheets(report: Report) -> dict[str, list[Sheet]]:
 def write_figures(report: Report, folder: Path) -> dict[str, Path]:
     """Every figure as PNG and SVG: {"scatter.png": path, ...}."""
     paths: dict[str, Path] = {}
-    for of_group in sheets(veiled(report)).values():
+    for of_group in sheets(redacted(report)).values():
         for sheet in of_group:
             paths |= {path.name: path for path in save(sheet, folder).values()}
     return paths
