@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -18,6 +19,7 @@ import pytest
 
 from core.runs import durable
 from core.runs.run_dir import RunDir
+from orchestrator import cli
 from orchestrator.planning import plan as planning
 from orchestrator.planning.matrix import find_matrix, read_matrix
 from orchestrator.planning.resolve import read_choices
@@ -35,6 +37,22 @@ class FakeHome:
     env: dict[str, str] = field(default_factory=dict)
 
     def grpoq(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """The command in this process: a fresh interpreter is what is slow about it. What it starts is real."""
+        code, out, err = 0, io.StringIO(), io.StringIO()
+        told = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
+        with environment(**self.environment() | env), contextlib.chdir(self.home.path), told[0], told[1]:
+            argv, sys.argv = sys.argv, ["grpoq", *arguments]
+            try:
+                cli.main()
+            except SystemExit as leaving:
+                code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+            finally:
+                sys.argv = argv
+        done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        return _expected(done, expect)
+
+    def grpoq_process(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """The command as a script meets it: where exit codes, streams or imports are the claim."""
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", *arguments],
             cwd=self.home.path,
@@ -44,9 +62,7 @@ class FakeHome:
             timeout=60,
             stdin=subprocess.DEVNULL,
         )
-        if expect is not None:
-            assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+        return _expected(done, expect)
 
     def environment(self) -> dict[str, str]:
         return (
@@ -105,6 +121,12 @@ class FakeHome:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.05)
+
+
+def _expected(done: subprocess.CompletedProcess[str], expect: int | None) -> subprocess.CompletedProcess[str]:
+    if expect is not None:
+        assert done.returncode == expect, f"{done.args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 @contextlib.contextmanager
