@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-REPO = next(folder for folder in Path(__file__).resolve().parents if (folder / "pyproject.toml").is_file())
+from support.paths import REPO
+
 PACKAGES = ("core", "orchestrator", "worker", "tests", "bench")
 PROTOCOL = "docs/protocol.md"
 READ = (".py", ".toml", ".md", ".j2")
