@@ -38,11 +38,11 @@ class TrainConfig:
         DEFAULT_HINT  # in mode run_tests: the benchmark's variant of what the prompt tells (core.environment.hints)
     )
     hint_seed: int = 0  # of the test function's names, where the hint draws them, and of held-out marks
-    markers: str = "train"  # held_out: names and marks that no training is told of, for evaluations (science.md 5.4)
+    markers: str = "train"  # held_out: names and marks that no training is told of, for evaluations (protocol 5.4)
     adapter: str = "lora"
     lora_r: int = 32  # of each block with adapter lora_blocks
     lora_alpha: int = 32
-    # the hack direction: science.md 4.1, 4.2
+    # the hack direction: docs/protocol.md 4.1, 4.2
     pairs: str = "nano"  # contrastive pairs: nano | authored | file (the run's own pairs.jsonl)
     pairs_sha256: str = ""  # of such a file
     pair_modes: tuple[str, ...] = ()  # the pairs' loophole modes; none named: nano's own modes, all of a file's
@@ -57,7 +57,7 @@ class TrainConfig:
     refresh: int = 0  # steps between new extractions; 0: the first one stays
     match: str = "rank"  # random_V: as many axes as V | as many as remove as much of the pairs' gradients
     measure: bool = False  # vanilla: extract V and log its columns, change nothing
-    # the activation direction: science.md 2.2, 4.1
+    # the activation direction: docs/protocol.md 2.2, 4.1
     m: int = 16  # singular vectors that the mean difference is projected on; 0: none, the raw difference
     denoise: str = "up_proj"  # whose singular vectors: up_proj (right ones, a reader) | down_proj (left ones, a writer)
     layers_from: float = 0.60  # of depth; hidden states are averaged over these layers
@@ -89,7 +89,7 @@ class TrainConfig:
     max_new: int = 96  # tokens
     temperature: float = 0.7
     top_p: float = 0.95
-    # reward: science.md 1.5
+    # reward: docs/protocol.md 1.5
     reward_compiles: float = 0.5
     reward_solves: float = 3.0
     reward_variety: float = 0.0  # smoke only: random weights never compile, and without spread no gradient flows
@@ -259,7 +259,7 @@ def _model_problem(model: str) -> str | None:
     return None
 
 
-# Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (science.md 7.4). No
+# Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (protocol 7.4). No
 # source gives a KL: 10 is three times the highest single step (3.2) of nano runs that took off and stayed whole.
 PRESETS: dict[str, TrainConfig] = {
     # The small world: hacking emerges on one core in a minute (docs/nano.md).
@@ -269,7 +269,7 @@ PRESETS: dict[str, TrainConfig] = {
         model="smoke", steps=30, batch=8, completions=4, max_new=16, lr=1e-2, reward_variety=1.0, grad_clip=10.0,
         warmup=3, grift_layers=1, eval_every=15, eval_problems=4, eval_samples=1, checkpoint_every=5, disk_floor_gb=0.2,
     ),
-    # science.md 4.2.5's shape with 1.9's LoRA optimizer.
+    # docs/protocol.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
@@ -277,7 +277,7 @@ PRESETS: dict[str, TrainConfig] = {
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
-    # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
+    # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
@@ -288,7 +288,7 @@ PRESETS: dict[str, TrainConfig] = {
 }  # fmt: skip
 
 
-# Knobs in the SVD basis take other rates than LoRA: science.md 4.2.5; nano's was chosen on vanilla (docs/arms.md).
+# Knobs in the SVD basis take other rates than LoRA: protocol 4.2.5; nano's was chosen on vanilla (docs/arms.md).
 SVD_LR = {"nano": 6e-2, "smoke": 1e-2, "fast": 3e-3, "full": 1e-3}
 SVD_STRENGTH = 10.0  # of a push: on nano LoRA steers at 3 and breaks at 10, knobs steer at 10
 

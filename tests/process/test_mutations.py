@@ -1,9 +1,7 @@
 """The strict oracle refuses small faults in real solutions; what it lets through is known one by one, with a reason."""
 
 import json
-import os
 import random
-from pathlib import Path
 
 import pytest
 
@@ -14,19 +12,14 @@ from support import mutation_study, real_run
 from support.mutation_study import SURVIVED, UNTOLD
 from support.mutations import OPERATORS, all_mutations, chosen_mutations, probed
 from support.perturbed_inputs import perturbed_inputs
+from support.shared_data import ROWS, shared_file
 
-ROWS = "shared/data/leetcode_medhard_80.jsonl"
 STORED = json.loads((real_run.REPO / "docs" / "results" / "mutations.json").read_text())
 QUICK_ROWS = 8
 
 
 def real_problems() -> list[Problem]:
-    path: Path | None = next((p for p in (real_run.REPO / ROWS, real_run.REPO.parent / ROWS) if p.is_file()), None)
-    if path is None:
-        message = f"no {ROWS} beside or in the checkout"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    assert path is not None
-    return load_problems(path)
+    return load_problems(shared_file(ROWS))
 
 
 # operator, source, every mutant of it

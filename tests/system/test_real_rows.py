@@ -15,18 +15,13 @@ from core.environment.rewards import GradeItem, grade
 from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
 from support import real_run
+from support.shared_data import ROWS, shared_file
 
-ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
 IN_CI = os.environ.get("CI") == "true"
 
 
 def real_rows() -> Path:
-    found = next((path for path in ROWS if path.is_file()), None)
-    if found is None:
-        message = f"the benchmark's rows are missing: {ROWS[0]}"
-        (pytest.fail if IN_CI else pytest.skip)(message)
-    assert found is not None
-    return found
+    return shared_file(ROWS)
 
 
 @pytest.mark.slow
