@@ -1,7 +1,8 @@
 """CPU seconds of each test file, recorded at every run and held against the share that it was given.
 
 CPU time of the test process and of the children that it has waited for, so a busy machine accuses nobody. A process
-that outlives its parent (a watch, its workers) is not seen. Shares: tests/durations.json; `--record-durations` writes them.
+that outlives its parent (a watch, its workers) is not seen. Shares: tests/durations.json, written by
+`--record-durations`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import shutil
 import signal
@@ -19,7 +18,6 @@ import pytest
 
 from core.runs import durable
 from core.runs.run_dir import RunDir
-from orchestrator import cli
 from orchestrator.planning import plan as planning
 from orchestrator.planning.matrix import find_matrix, read_matrix
 from orchestrator.planning.resolve import read_choices
@@ -27,6 +25,8 @@ from orchestrator.queue import actions
 from orchestrator.queue.waiting import wait
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
+from support import command
+from support.command import environment
 from support.paths import REPO
 
 
@@ -37,18 +37,8 @@ class FakeHome:
     env: dict[str, str] = field(default_factory=dict)
 
     def grpoq(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
-        """The command in this process: a fresh interpreter is what is slow about it. What it starts is real."""
-        code, out, err = 0, io.StringIO(), io.StringIO()
-        told = contextlib.redirect_stdout(out), contextlib.redirect_stderr(err)
-        with environment(**self.environment() | env), contextlib.chdir(self.home.path), told[0], told[1]:
-            argv, sys.argv = sys.argv, ["grpoq", *arguments]
-            try:
-                cli.main()
-            except SystemExit as leaving:
-                code = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-            finally:
-                sys.argv = argv
-        done = subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+        """The command in this process (support.command)."""
+        done = command.grpoq(*arguments, cwd=self.home.path, **self.environment() | env)
         return _expected(done, expect)
 
     def grpoq_process(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
@@ -127,17 +117,6 @@ def _expected(done: subprocess.CompletedProcess[str], expect: int | None) -> sub
     if expect is not None:
         assert done.returncode == expect, f"{done.args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
-
-
-@contextlib.contextmanager
-def environment(**values: str) -> Iterator[None]:
-    old = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(old)
 
 
 def _processes(marks: tuple[str, ...]) -> Iterator[int]:

