@@ -48,6 +48,13 @@ lint:
     uv run ruff format --check
     uv run mypy
 
+# both lock files again, as of pyproject.toml's date: what a box installs, and what CI does
+lock:
+    uv lock --upgrade
+    uv export --no-header --no-emit-project --no-dev > requirements.lock
+    uv export --no-header --no-emit-project --all-groups > requirements-dev.lock
+    ! grep -n "://" requirements.lock requirements-dev.lock
+
 # plan, queue, train and report on a random model, in a home that is thrown away
 fast-dev-run *args:
     #!/usr/bin/env bash
