@@ -12,7 +12,7 @@ demo *args:
 
 # fifteen runs from plan to report, two of them killed on the way: about 20 minutes on 2 cores
 demo-full *args:
-    uv run python -m orchestrator.tools.demo_full "$@"
+    uv run python -m orchestrator.tools.demo --full "$@"
 
 # the quick tests
 test *args:
