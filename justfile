@@ -28,11 +28,11 @@ check *args:
 
 # gradings per second beside one fresh python per check; --problems FILE adds real rows; writes docs/results/bench-grading.json
 bench-grading *args:
-    PYTHONPATH=. uv run python bench/grading.py --out docs/results/bench-grading.json "$@"
+    PYTHONPATH=. uv run python -P bench/grading.py --out docs/results/bench-grading.json "$@"
 
 # the queue's commands beside their rivals: cold status, a full home, submit, a kill, the gap between two jobs
 bench-queue *args:
-    PYTHONPATH=. uv run python bench/queue.py --out docs/results/bench-queue.json "$@"
+    PYTHONPATH=. uv run python -P bench/queue.py --out docs/results/bench-queue.json "$@"
 
 # five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
 mutations problems seed="0":
@@ -134,7 +134,7 @@ arms-results home="results/arms":
         uv run grpoq --home "$1" submit --backend local
         uv run grpoq --home "$1" wait
     done
-    uv run python -m bench.arms_table "$1" --out docs/results/arms.json
+    PYTHONPATH=. uv run python -P bench/arms_table.py "$1" --out docs/results/arms.json
 
 # how well hack directions separate and steer on held-out pairs: nano in two minutes, SmolLM2 in half an hour
 directions:

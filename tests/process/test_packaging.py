@@ -147,3 +147,13 @@ def test_the_users_pythonpath_reaches_what_the_user_starts(installed: Installed,
     seen = tmp_path / "seen"
     installed.grpoq("notify", f'echo "$PYTHONPATH" > {seen}', "--test")
     assert seen.read_text().strip() == installed.environment["PYTHONPATH"]
+
+
+@pytest.mark.parametrize("name", ["arms_table", "grading", "queue"])
+def test_a_bench_runs_as_its_recipe_does(name: str) -> None:
+    """Without -P its folder would come first on sys.path, and bench/queue.py in the place of Python's queue."""
+    recipes = [line for line in (REPO / "justfile").read_text().splitlines() if f"python -P bench/{name}.py " in line]
+    assert len(recipes) == 1
+    command = [sys.executable, "-P", f"bench/{name}.py", "--help"]
+    environment = os.environ | {"PYTHONPATH": "."}
+    assert "--out" in subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True).stdout
