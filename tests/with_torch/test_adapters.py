@@ -9,14 +9,14 @@ import torch
 from core.model.adapters import ADAPTERS, svd
 from core.model.adapters.base import switched_off, tensors_sha256
 from core.model.load import load
-from core.spec import CHOICES
+from core.spec import choices_of
 from support import small_policy
 
 IDS = torch.tensor([[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8, 100, 7, 1]])
 
 
 def test_every_adapter_of_the_config_is_there() -> None:
-    assert set(ADAPTERS) == set(CHOICES["adapter"])
+    assert set(ADAPTERS) == set(choices_of("adapter"))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
