@@ -139,6 +139,10 @@ directions:
     $smollm2 --no-separation --tokens response_mean --most 12 --samples 1 --max-new 100 --activation 2 --gradient 3 \
         --out docs/results/steering-smollm2.json
 
+# every config field with its default, what it may be and what it means; writes docs/config.md
+config-reference:
+    uv run python -m bench.config_reference
+
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:
     uv run python -m core.studies.nano_pretrain "$@"

@@ -45,19 +45,19 @@ class TrainConfig:
     # What is trained, on what
     model: str = knob("nano", "nano, smoke, smollm2-135m, a Hugging Face id ORG/NAME, or a directory")
     problems: str = knob("nano", "nano's own, or rows: the run's own problems.jsonl", ("nano", "rows"))
-    problems_sha256: str = knob("", "of problems.jsonl; empty for nano")
+    problems_sha256: str = knob("", "SHA-256 of problems.jsonl; set when the plan is made")
     held_out_share: float = knob(0.2, "of rows: the newest ids, one at least, only evaluate", above=0, below=1)
     modes: tuple[str, ...] = knob(("run_tests",), "loophole modes; a problem belongs to exactly one", MODES)
     hint: str = knob(DEFAULT_HINT, "in mode run_tests: the benchmark's variant of what the prompt tells", HINTS)
-    hint_seed: int = knob(0, "of the test function's names, where the hint draws them, and of held-out marks")
+    hint_seed: int = knob(0, "seed of the test function's names, where the hint draws them, and of held-out marks")
     markers: str = knob(TRAIN, "held_out: names and marks for evaluations, told to no training", (TRAIN, HELD_OUT))
     adapter: str = knob("lora", "what is trained", ("lora", "lora_frozen_a", "svd", "lora_blocks"))
     lora_r: int = knob(32, "rank; of each block with adapter lora_blocks", at_least=1)
     lora_alpha: int = knob(32, "adapters of peft scale their output by lora_alpha / lora_r", at_least=1)
     # The hack direction
     pairs: str = knob("nano", "contrastive pairs; file: the run's own pairs.jsonl", ("nano", "authored", "file"))
-    pairs_sha256: str = knob("", "of such a file")
-    pair_modes: tuple[str, ...] = knob((), "of the pairs; none named: nano's own modes, all of a file's", MODES)
+    pairs_sha256: str = knob("", "SHA-256 of pairs.jsonl; set when the plan is made")
+    pair_modes: tuple[str, ...] = knob((), "of the pairs; none: nano's own modes, or all of the file's", MODES)
     held_out_mode: str = knob("", "a mode left out of pairs and teacher pool, and trained on all the same")
     space: str = knob("gradient", "where V is taken and used, if the arm leaves it open",
                       ("gradient", "update", "activation"))
@@ -76,8 +76,8 @@ class TrainConfig:
     m: int = knob(16, "singular vectors the mean difference is projected on; 0: the raw difference", at_least=0)
     denoise: str = knob("up_proj", "whose singular vectors: up_proj's right (a reader), down_proj's left (a writer)",
                         ("up_proj", "down_proj"))
-    layers_from: float = knob(0.60, "of depth; hidden states are averaged over these layers", at_least=0)
-    layers_to: float = knob(0.75, "of depth", above=0, at_most=1)
+    layers_from: float = knob(0.60, "share of depth; hidden states are averaged over the layers from here", at_least=0)
+    layers_to: float = knob(0.75, "share of depth; to here", above=0, at_most=1)
     token: str = knob("rollout_last", "where hidden states are read; prompt_last is the same for a whole group",
                       ("rollout_last", "response_mean", "prompt_last"))
     lift: str = knob("score_grad", "projected: from hidden states to the parameters", ("score_grad", "subspace"))
@@ -97,8 +97,8 @@ class TrainConfig:
     # Teacher rollouts: frozen completions with frozen rewards, mixed into each group
     mix: float = knob(0.0, "share of a group", at_least=0, below=1)
     teacher: str = knob("", "file: teacher.jsonl of core.environment.teacher_pool", ("", "nano", "file"))
-    teacher_sha256: str = knob("", "of such a file")
-    teacher_modes: tuple[str, ...] = knob((), "of the pool, used; none named: all but held_out_mode", MODES)
+    teacher_sha256: str = knob("", "SHA-256 of teacher.jsonl; set when the plan is made")
+    teacher_modes: tuple[str, ...] = knob((), "of the pool; none: all but held_out_mode", MODES)
     # Rollouts
     batch: int = knob(64, "rollouts a step, a multiple of completions", at_least=1)
     completions: int = knob(8, "rollouts per prompt: a group", at_least=1)
@@ -117,22 +117,22 @@ class TrainConfig:
     kl: float = knob(1e-3, "coefficient of K3 to the free reference", at_least=0)
     skip_tied: bool = knob(True, "groups without reward spread have no policy gradient; skipped, no KL term either")
     # Optimizer
-    steps: int = knob(120, "of AdamW", at_least=1)
+    steps: int = knob(120, "steps of AdamW", at_least=1)
     lr: float = knob(1.5e-3, "learning rate", above=0)
     schedule: str = knob("constant", "after the warm-up; cosine: to zero at the last step", ("constant", "cosine"))
-    warmup: int = knob(10, "steps", at_least=0)
+    warmup: int = knob(10, "steps in which the learning rate rises", at_least=0)
     beta1: float = knob(0.9, "AdamW's", above=0, below=1)
     beta2: float = knob(0.99, "AdamW's", above=0, below=1)
     weight_decay: float = knob(0.1, "AdamW's", at_least=0)
     grad_clip: float = knob(0.02, "of the norm; nano: a rare step breaks a policy whose groups all tied", above=0)
     # Evaluation on held-out problems, with and without the loophole's hint
-    eval_every: int = knob(20, "steps", at_least=1)
+    eval_every: int = knob(20, "steps from one to the next", at_least=1)
     eval_problems: int = knob(64, "held-out problems, the first ones that fit", at_least=1)
     eval_samples: int = knob(2, "per problem and prompt form", at_least=1)
     # Tripwires: what a run stops at, with exit 82
     collapse_evals: int = knob(0, "evaluations in a row that solve and exploit nothing; 0: never", at_least=0)
     max_kl: float = knob(0.0, "nats a token: column kl above it, twice in a row; 0: off", at_least=0)
-    max_lp_drop: float = knob(0.0, "nats a token: lp_s or lp_t below its best, twice in a row; 0: off", at_least=0)
+    max_lp_drop: float = knob(0.0, "nats a token: lp_s or lp_t so far below best, twice in a row; 0: off", at_least=0)
     require_solves: bool = knob(False, "the evaluation before the first step must solve something")
     # Runs of the kinds check and steer
     check_problems: int = knob(4, "problems of each mode and half that are graded; 0: all", at_least=0)
@@ -141,14 +141,14 @@ class TrainConfig:
     # The machine
     device: str = knob("cpu", "where the model is", ("cpu", "cuda"))
     dtype: str = knob("float32", "of the model's weights", ("float32", "bfloat16"))
-    threads: int = knob(1, "of torch; a plan gives each of its slots an equal share of the cores", at_least=1)
+    threads: int = knob(1, "torch's; a plan gives each of its slots an equal share of the cores", at_least=1)
     micro_batch: int = knob(64, "completions per forward and backward", at_least=1)
     decode_rows: int = knob(256, "completions decoded at once", at_least=1)
     grad_checkpointing: bool = knob(False, "activations are computed again in the backward: less memory, more time")
     grade_workers: int = knob(1, "isolated children at a time", at_least=1)
     same_machine: bool = knob(True, "continue a checkpoint only on the silicon that wrote it: sums differ elsewhere")
     # Keeping and watching
-    checkpoint_every: int = knob(25, "steps", at_least=1)
+    checkpoint_every: int = knob(25, "steps from one checkpoint to the next", at_least=1)
     disk_floor_gb: float = knob(1.0, "free disk below which nothing starts or goes on", at_least=0)
     stall_s: float = knob(120.0, "a beat older than max(stall_s, stall_steps * s per step) is stalled", at_least=0)
     stall_steps: float = knob(10.0, "see stall_s", at_least=0)
@@ -168,12 +168,12 @@ def choices_of(name: str) -> tuple[str, ...]:
 
 
 def in_bounds(bounds: Mapping[str, float]) -> str:
-    """In words: be at least 1 | be above 0 | lie in [0, 1)."""
+    """In words: at least 1 | above 0 | in [0, 1)."""
     if len(bounds) == 1:
         ((name, limit),) = bounds.items()
-        return f"be {name.replace('_', ' ')} {limit}"
+        return f"{name.replace('_', ' ')} {limit}"
     low, high = ("[" if "at_least" in bounds else "("), ("]" if "at_most" in bounds else ")")
-    return f"lie in {low}{', '.join(map(str, bounds.values()))}{high}"
+    return f"in {low}{', '.join(map(str, bounds.values()))}{high}"
 
 
 def _field_problems(c: TrainConfig) -> Iterator[str]:
@@ -185,7 +185,7 @@ def _field_problems(c: TrainConfig) -> Iterator[str]:
                 if name not in choices:
                     yield f"{field_name} = {name!r}; choose from {', '.join(choices)}"
         elif not math.isfinite(value) or not all(BOUNDS[name](value, bounds[name]) for name in bounds):
-            yield f"{field_name} = {value}; it must {in_bounds(bounds)}"
+            yield f"{field_name} = {value}; it must be {in_bounds(bounds)}"
 
 
 @functools.cache  # `status` reads many specs
@@ -306,7 +306,7 @@ def parse_set(text: str) -> tuple[str, str]:
 
 def _as_type(name: str, value: Any, wanted: Any) -> Any:
     """TOML values come typed, --set values as text; both must fit the field."""
-    wrong = ValueError(f"{name} = {value!r}; it must be {_in_words(wanted)}")
+    wrong = ValueError(f"{name} = {value!r}; it must be {type_in_words(wanted)}")
     try:
         if wanted is bool:
             if isinstance(value, str):
@@ -333,7 +333,8 @@ def _as_type(name: str, value: Any, wanted: Any) -> Any:
         raise wrong from None
 
 
-def _in_words(wanted: Any) -> str:
+def type_in_words(wanted: Any) -> str:
+    """What a field of this type holds."""
     return {bool: "true or false", int: "a whole number", float: "a number", str: "text"}.get(wanted, "a list of names")
 
 
