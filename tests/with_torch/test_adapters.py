@@ -125,14 +125,6 @@ def test_every_adapter_comes_back_from_its_folder_whatever_it_was_drawn_with(nam
         assert torch.equal(other.model(IDS).logits, trained.model(IDS).logits)
 
 
-def test_svd_knobs_come_back_from_their_folder(tmp_path: Path) -> None:
-    c = small_policy.config(adapter="svd")
-    adapter = small_policy.moved(small_policy.policy(c)).adapter
-    adapter.save(tmp_path)
-    loaded = svd.load_knobs(load("nano"), tmp_path, c)
-    assert torch.equal(loaded.model(IDS).logits, adapter.model(IDS).logits)
-
-
 def test_frozen_a_is_semi_orthonormal_untrained_and_kept_with_the_state() -> None:
     adapter = small_policy.policy(small_policy.config(adapter="lora_frozen_a")).adapter
     assert all("lora_B" in name for name in adapter.parameters)
