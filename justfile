@@ -42,11 +42,12 @@ mutations problems="../shared/data/leetcode_medhard_80.jsonl" seed="0":
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table
 
-# style, format, types
+# style, format, types, and what nothing but tests uses
 lint:
     uv run ruff check
     uv run ruff format --check
     uv run mypy
+    uv run vulture
 
 # plan, queue, train and report on a random model, in a home that is thrown away
 fast-dev-run *args:
