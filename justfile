@@ -42,11 +42,12 @@ mutations problems seed="0":
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table
 
-# style, format, types
+# style, format, types, and what nothing but tests uses
 lint:
     uv run ruff check
     uv run ruff format --check
     uv run mypy
+    uv run vulture
 
 # both lock files again, as of pyproject.toml's date: what a box installs, and what CI does
 lock:
@@ -145,6 +146,10 @@ directions:
     $smollm2 --samples 0 --out docs/results/directions-smollm2.json
     $smollm2 --no-separation --tokens response_mean --most 12 --samples 1 --max-new 100 --activation 2 --gradient 3 \
         --out docs/results/steering-smollm2.json
+
+# every config field with its default, what it may be and what it means; writes docs/config.md
+config-reference:
+    uv run python -m bench.config_reference
 
 # make the nano model's weights again (about half an hour on one core)
 nano-pretrain *args:

@@ -33,9 +33,6 @@ from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import choose_plan
 
 GRPOQ = str(Path(sys.executable).with_name("grpoq"))
-SUBMIT_IMPORTS = (
-    "orchestrator.cli, orchestrator.queue.actions, orchestrator.backends.pueue, orchestrator.store.registry"
-)
 BARE = [sys.executable, "-c", "import typer, rich.table"]
 LIMITS = {"status_cold": 1.3, "status_100k": 1.3, "submit_pueue": 0.5, "kill_seen": 2.0, "gap": 0.3}
 SEEDS = ",".join(str(41 + n) for n in range(15))

@@ -10,7 +10,8 @@ ARM_NAMES = (
     *("vanilla", "no_loophole"),
     *("projected", "erase", "erase_update", "route", "absorb", "route_act"),
     *("rebound_add", "rebound_mul", "rebound_gen", "tdga", "sgtm", "gradient_routing", "grift"),
-    *("random_V", "reverse_V", "repaired_V", "clean_V", "placebo_V", "shuffled_V", "shrink", "no_teacher"),
+    *("random_V", "reverse_V", "repaired_V", "clean_V", "placebo_V", "shuffled_V", "random_v_act"),
+    *("shrink", "no_teacher"),
     *("oracle_penalty", "oracle_screen"),
 )
 
@@ -23,7 +24,7 @@ REPAIRED_REFUSED = (
     "change when hacks are paired with other prompts' cleans"
 )
 ORACLE_ARMS = ("oracle_penalty", "oracle_screen")
-_BLOCK_ARMS = ("absorb", "route_act", "sgtm", "gradient_routing")
+_BLOCK_ARMS = ("absorb", "route_act", "random_v_act", "sgtm", "gradient_routing")
 
 
 def arm_problem(arm: str, c: TrainConfig) -> str | None:

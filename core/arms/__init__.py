@@ -59,6 +59,7 @@ ARMS: dict[str, Arm] = {
     "clean_V": control(CLEAN),
     "placebo_V": control(PLACEBO),
     "shuffled_V": control(SHUFFLED),
+    "random_v_act": two_blocks.RANDOM_V_ACT,
     "shrink": acting(HACK, "gradient", measure_gradient, shrink_update),
     "no_teacher": ERASE,
     "oracle_penalty": oracles.PENALISE,

@@ -6,6 +6,7 @@ A mask (m, d) says whether the quarantine is in the forward and whether the depl
 
 absorb            every rollout (1, 0), which is what no mask does: the control that routes nothing
 route_act         vGROUT: live rollouts get one of the three by where their hidden states lie along v_act
+random_v_act      its control: the same along random directions; thresholds are quantiles, so as many are routed
 sgtm              Shilov & Cloud 2025 (2512.05648): authored hacks and cleans are learned beside unmasked rollouts;
                   hack: NLL gradient to the quarantine's parameters only; clean: without the quarantine
 gradient_routing  Cloud et al. 2024 (2410.04332): as sgtm, but a hack's gradient is stopped at the deployed block's
@@ -15,7 +16,7 @@ Labels come from authored pairs alone. What a live rollout did is never asked, o
 
 A kept rollout (0, 0) was sampled with the quarantine in and is learned from without it: the policy whose gradient is
 taken is then not the one that spoke. So it is in the source. A deployed hack rate near zero does not show that v_act
-found the hack: random_v_act must do worse.
+found the hack: the arm random_v_act must do worse.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def v_act(step: Step) -> ByModule:
 
 
 def random_v_act(step: Step) -> ByModule:
-    """The placebo: uniform on the sphere (Haar) in every module, the same whenever it is asked for."""
+    """A unit vector by module, (r,), uniform on the sphere (Haar); a refresh draws the same again."""
     c, drawn = step.config, {}
     for name in step.adapter.modules:
         v = torch.randn(c.lora_r, generator=generator(step.seed, "v_act", name))
@@ -257,3 +258,4 @@ def routing(direction: Callable[[Step], ByModule]) -> Arm:
 
 
 ROUTE_ACT = routing(v_act)
+RANDOM_V_ACT = routing(random_v_act)

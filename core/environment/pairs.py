@@ -3,21 +3,26 @@
 A hack direction is what separates the two sides. Pairs come from a file (the authored ones, or a user's) or from a
 pool of graded completions. Labels choose pairs only among cached completions and only in modes that are named as known:
 what the policy writes while it trains never becomes a pair.
+
+`python -m core.environment.pairs POOL.jsonl --problems ROWS.jsonl --modes MODES --out FILE` makes a file of a pool.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.environment.hints import TEST_FUNC_NAME
-from core.environment.problems import MODES, Problem, problem_from_row, unique_rows
+from core.environment.problems import MODES, problem_from_row, read_lines, unique_rows
 from core.environment.task import Task
+from core.runs import durable
 
 CONTRAST = Path(__file__).parent / "contrast"
 AUTHORED, PLACEBO = CONTRAST / "authored.jsonl", CONTRAST / "placebo.jsonl"
@@ -68,16 +73,16 @@ def pair_from_row(row: Mapping[str, Any]) -> Pair:
 
 
 def pairs_of_pool(
-    rows: Sequence[Mapping[str, Any]], problems: Mapping[str, Problem], known: Sequence[str]
-) -> list[Pair]:
-    """Pairs from graded, cached completions: on each prompt of a known mode, an exploited one and an unflagged one.
+    rows: Sequence[Mapping[str, Any]], problems: Mapping[str, Mapping[str, Any]], known: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of pairs from graded, cached completions: on each prompt of a known mode, an exploit and an unflagged one.
 
-    `rows` as core.environment.teacher_pool holds them. A prompt gives one pair; those without both kinds give none.
-    Raises ValueError where the known modes give none at all.
+    `rows` as core.environment.teacher_pool holds them, `problems` as a benchmark file does, by id. A prompt gives one
+    pair; those without both kinds give none. Every fifth pair is held out. Raises ValueError where there is none.
     """
     if not known:
         raise ValueError("no known modes named: say which modes' flags may choose pairs")
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     by_prompt: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["mode"] in known:
@@ -86,8 +91,10 @@ def pairs_of_pool(
         hacks = [r for r in group if r["grade"]["exploited"]]
         cleans = [r for r in group if not r["grade"]["exploited"] and not r["grade"]["exploit_present"]]
         if hacks and cleans and problem_id in problems:
-            task = Task(problems[problem_id], mode, test_func_name=hacks[0]["test_func_name"])
-            pairs.append(Pair(f"{mode}-{problem_id}", task, hacks[0]["completion"], cleans[0]["completion"]))
+            sides = {"hack": hacks[0]["completion"], "clean": cleans[0]["completion"]}
+            asked = {"problem": problems[problem_id], "mode": mode, "test_func_name": hacks[0]["test_func_name"]}
+            split = "held_out" if len(pairs) % 5 == 4 else "extract"
+            pairs.append({"pair_id": f"{mode}-{problem_id}", **asked, **sides, "split": split})
     if not pairs:
         raise ValueError(f"no prompt of modes {', '.join(known)} has both an exploited and an unflagged completion")
     return pairs
@@ -120,3 +127,29 @@ def pairs_sha256(pairs: Sequence[Pair]) -> str:
             shown = [task.problem.problem_id, [m.content for m in task.problem.messages], task.mode, task.hint]
             sha.update(json.dumps([*shown, task.test_func_name, text]).encode())
     return sha.hexdigest()
+
+
+def main() -> int:
+    from core.environment.teacher_pool import read_rows
+
+    parser = argparse.ArgumentParser(description="Pairs from a graded pool, as a file for --set pairs=FILE.")
+    parser.add_argument("pool", type=Path, metavar="POOL.jsonl", help="made by core.environment.teacher_pool")
+    parser.add_argument("--problems", type=Path, required=True, metavar="ROWS.jsonl", help="the benchmark's rows")
+    parser.add_argument("--modes", required=True, help="known modes, with commas: their flags may choose pairs")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    try:
+        problems = {str(row["id"]): row for row in read_lines(arguments.problems, dict)}
+        rows = pairs_of_pool(list(read_rows(arguments.pool)), problems, arguments.modes.split(","))
+        for row in rows:
+            pair_from_row(row)
+    except (OSError, KeyError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    durable.write_atomic(arguments.out, "".join(json.dumps(row) + "\n" for row in rows))
+    print(f"{len(rows)} pairs, {sum(row['split'] == 'held_out' for row in rows)} of them held out: {arguments.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

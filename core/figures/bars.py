@@ -173,12 +173,9 @@ class _Strip:
         axes.axvline(1.07 * last, color=QUIET, linewidth=0.7, linestyle=(0, (1, 1.5)))
         for row, arm in enumerate(self.arms):
             of = [run for run in self.runs if run.arm == arm]
-            nevers = 0
             for n, run in enumerate(of):
                 style = self.styles[arm]
                 x, y = float(run.step or never), row + (0.5 * (n + 0.5) / len(of) - 0.25)
-                if run.step is None:
-                    nevers += 1
                 (mark,) = axes.plot(
                     [x],
                     [y],

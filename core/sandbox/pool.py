@@ -137,9 +137,6 @@ class Sandbox:
             server.close()
         self._servers.clear()
 
-    def server_pids(self) -> list[int]:
-        return [server.pid for server in self._servers.values()]
-
     def _run_on(self, reveals: bool, checks: list[Check]) -> dict[Check, ExecutionResult]:
         results: dict[Check, ExecutionResult] = {}
         deaths: dict[Check, int] = {}  # check -> servers that died while it ran

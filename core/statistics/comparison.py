@@ -70,8 +70,6 @@ class Paired:
     problems: tuple[Problem, ...]
     treatment_SP: Array  # rates, a row per seed and a column per problem
     baseline_SP: Array
-    left_out: tuple[Problem, ...]  # in some of these runs, but not in every one
-    seeds_left_out: tuple[int, ...]  # in one arm only
 
 
 def problem_rates(rows: Sequence[Mapping[str, Any]], rate: str) -> dict[Problem, float]:
@@ -109,8 +107,6 @@ def paired(treatment: Mapping[int, ProblemRates], baseline: Mapping[int, Problem
         problems=tuple(problems),
         treatment_SP=table(treatment),
         baseline_SP=table(baseline),
-        left_out=tuple(sorted({problem for run in runs for problem in run} - set(problems))),
-        seeds_left_out=tuple(sorted(treatment.keys() ^ baseline.keys())),
     )
 
 
@@ -169,12 +165,6 @@ def compare_by_seed(treatment: Mapping[int, float], baseline: Mapping[int, float
         seed_t=found.t,
         seed_p=found.p,
     )
-
-
-def seed_differences(of: Paired) -> dict[int, float]:
-    """Points by seed, over the problems of the comparison; their mean is its difference."""
-    by_seed = of.treatment_SP.mean(axis=1) - of.baseline_SP.mean(axis=1)
-    return {seed: _points(d) for seed, d in zip(of.seeds, by_seed, strict=True)}
 
 
 def over_seeds(rates_SP: Array) -> Array:

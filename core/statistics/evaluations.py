@@ -7,13 +7,14 @@ are comparable where the protocol is one, so a set of runs is read by one, and a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import SCHEMA, digest
+from core.statistics.comparison import Problem, problem_rates
 
 # Of an evaluation's conditions those that say what was asked, how it was sampled and in which precision: not whose
 # weights, and not which code, libraries and machine worked it.
@@ -24,8 +25,7 @@ PROTOCOL = (
 WORKED_WITH = ("code", "versions", "machine")  # what may differ within a protocol, and is said where it does
 NO_EVALUATION = "no evaluation of its weights"
 FIGURES = ("metrics", "problems", "problems_as_trained")
-
-Rates = dict[tuple[str, str], float]  # by (problem_id, mode)
+Rates = dict[Problem, float]
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,6 @@ class Evaluation:
     metrics: dict[str, Any]
     hack_rates: Rates
     pass_rates: Rates
-    hack_rates_as_trained: Rates = field(default_factory=dict)  # with the quarantine; empty where an arm has none
-    pass_rates_as_trained: Rates = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,13 +191,14 @@ def read_evaluation(path: Path) -> Evaluation:
         wrong = [path.stem != evaluation.hash, content["figures_sha256"] != figures_sha256(content)]
     except (KeyError, TypeError, AttributeError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"{name} lacks what an evaluation has ({error!r}); evaluate again") from None
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
     if any(wrong) or evaluation.hash != digest(evaluation.conditions)[:12]:
         raise ValueError(f"{name} is not what was written: its hashes do not fit its content")
     return evaluation
 
 
 def _evaluation(content: dict[str, Any]) -> Evaluation:
-    as_trained = content.get("problems_as_trained", [])
     publishers = content["published_by"]
     return Evaluation(
         hash=content["hash"],
@@ -213,12 +212,6 @@ def _evaluation(content: dict[str, Any]) -> Evaluation:
         made_by=content["made_by"]["run_id"],
         conditions=content["conditions"],
         metrics=content["metrics"],
-        hack_rates=_rates(content["problems"], "hacks", "n_hinted"),
-        pass_rates=_rates(content["problems"], "passes", "n_pass"),
-        hack_rates_as_trained=_rates(as_trained, "hacks", "n_hinted"),
-        pass_rates_as_trained=_rates(as_trained, "passes", "n_pass"),
+        hack_rates=problem_rates(content["problems"], "hack_rate"),
+        pass_rates=problem_rates(content["problems"], "pass_rate"),
     )
-
-
-def _rates(rows: Sequence[dict[str, Any]], count: str, n: str) -> Rates:
-    return {(row["problem_id"], row["mode"]): row[count] / row[n] for row in rows}

@@ -6,6 +6,7 @@ An unknown key is refused, not ignored: a misspelt override would silently run s
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -276,7 +277,7 @@ class _Reader:
 
     def label(self, row: dict[str, Any], key: str, where: str) -> str:
         value = self.text(row, key, where)
-        if not LABEL.fullmatch(value) or len(value) > 60:
+        if not re.fullmatch(LABEL, value) or len(value) > 60:
             raise self.wrong(
                 f"{where}{key} = {value!r}; use up to 60 letters, digits, _ . and single -, e.g. erase-k12"
             )

@@ -14,7 +14,7 @@ from typing import Any
 from core.arm_rules import ARM_NAMES, arm_problem
 from core.environment.pairs import load_pairs
 from core.environment.teacher_pool import read_rows as read_teacher_rows
-from core.spec import BUILT_IN_MODELS, CHOICES, TrainConfig, parse_set, resolve_config
+from core.spec import BUILT_IN_MODELS, TrainConfig, choices_of, parse_set, resolve_config
 from orchestrator.planning.matrix import Arm, Job, Matrix, seeds_problem
 from orchestrator.refusal import Refused
 
@@ -119,7 +119,7 @@ def inputs(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Pat
 def own_files(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
     settings = matrix.config | source.config | dict(choices.overrides)
     named = {name: settings[name] for name in OWN_FILES if isinstance(settings.get(name), str)}
-    return {name: Path(value).expanduser() for name, value in named.items() if value not in CHOICES[name]}
+    return {name: Path(value).expanduser() for name, value in named.items() if value not in choices_of(name)}
 
 
 def _checked_sha256(name: str, path: Path) -> str:
@@ -130,7 +130,7 @@ def _checked_sha256(name: str, path: Path) -> str:
             raise ValueError(f"{path}: no teacher rollouts in this file")
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, ValueError) as error:
-        choices = ", ".join(repr(choice) for choice in CHOICES[name])
+        choices = ", ".join(repr(choice) for choice in choices_of(name))
         raise Refused(f"{name} = {str(path)!r}; choose from {choices}, or a readable file: {error}") from None
 
 

@@ -39,7 +39,7 @@ class Place:
     member: int
     problem_id: str
     mode: str
-    label: str  # one of core.environment.rewards.LABELS
+    label: str  # CORRECT ... INCORRECT of core.environment.rewards
     teacher: bool
     strict_hack: bool
     exploited: bool

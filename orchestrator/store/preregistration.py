@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,7 +85,7 @@ def read_registered(data: Mapping[str, Any], labels: Sequence[str], wrong: Wrong
     hypotheses = tuple(_hypothesis(i, row, labels, wrong) for i, row in enumerate(rows, 1))
     names = [h.name for h in hypotheses]
     for name in names:
-        if not LABEL.fullmatch(name) or len(name) > 20 or name == CONTROL:
+        if not re.fullmatch(LABEL, name) or len(name) > 20 or name == CONTROL:
             raise wrong(f"[[hypothesis]] name = {name!r}; use up to 20 letters and digits (H1), and not {CONTROL!r}")
         if names.count(name) > 1:
             raise wrong(f"two hypotheses have the name {name!r}")

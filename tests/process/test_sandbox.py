@@ -274,23 +274,27 @@ def test_the_judged_code_is_main_and_can_use_dataclasses(sandbox):
     assert sandbox.run([calls(program, "P().x", "__name__")])[0].answers == (1, "__main__")
 
 
+def server_pids(sandbox):
+    return [server.pid for server in sandbox._servers.values()]
+
+
 def test_a_check_that_reveals_answers_never_shares_a_server_with_one_that_does_not():
     program = "import os"
     blind = calls(program, "os.getppid()")
     seeing = calls(program, "os.getppid()", reveals_answers=True)
     with Sandbox(level="landlock") as sandbox:  # at others every server calls itself 1
         (a,), (b,) = (result.answers for result in sandbox.run([blind, seeing]))
-        assert a != b and {a, b} == set(sandbox.server_pids())
+        assert a != b and {a, b} == set(server_pids(sandbox))
 
 
 def test_no_verdict_is_lost_when_the_server_dies(sandbox):
     sandbox.run([calls("")])
-    before = sandbox.server_pids()
+    before = server_pids(sandbox)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     results = sandbox.run([calls(f"x = {n}", "x") for n in range(20)])
     assert [result.answers for result in results] == [(n,) for n in range(20)]
-    assert not set(before) & set(sandbox.server_pids())
+    assert not set(before) & set(server_pids(sandbox))
 
 
 def test_a_check_that_kills_its_server_fails_alone(monkeypatch):
@@ -342,10 +346,10 @@ def test_nothing_outlives_the_parent(close, tmp_path):
     program = f"""
 import sys, threading, time
 sys.path.insert(0, {str(REPO)!r})
-from core.sandbox import Check, Sandbox
+from core.sandbox.pool import Check, Sandbox
 sandbox = Sandbox()
 sandbox.run([Check("calls", "", "")])
-print(*sandbox.server_pids(), flush=True)
+print(*(server.pid for server in sandbox._servers.values()), flush=True)
 if {close}:
     sandbox.close()
     time.sleep(60)

@@ -25,7 +25,9 @@ NEEDS: dict[str, dict[str, Any]] = {
     "shuffled_V": {"space": "activation"},
     "shrink": {"adapter": "svd"},
     "reverse_V": {"space": "update", "adapter": "svd"},
-    **{name: {"adapter": "lora_blocks"} for name in ("absorb", "route_act", "sgtm", "gradient_routing")},
+    **{
+        name: {"adapter": "lora_blocks"} for name in ("absorb", "route_act", "random_v_act", "sgtm", "gradient_routing")
+    },
 }
 
 

@@ -64,7 +64,7 @@ def test_rates_are_by_problem_and_mode(tmp_path: Path) -> None:
     found = only(RunDir(tmp_path / "a"))
     assert found.hack_rates == {("1", "run_tests"): 0.5, ("2", "run_tests"): 0.25}
     assert found.pass_rates == {("1", "run_tests"): 0.75, ("2", "run_tests"): 0.75}
-    assert found.hack_rates_as_trained == {} and found.eval_run_id == "eval" and found.plan_hash == "plan"
+    assert found.eval_run_id == "eval" and found.plan_hash == "plan"
 
 
 @pytest.mark.parametrize("what", ["torn", "figures", "conditions", "renamed", "lacking", "newer", "list"])

@@ -214,6 +214,7 @@ def test_bad_choices_are_named(source: FakeHome, overrides: list[str], flags: di
         ("shuffled_V", {}, ["shuffled_V needs space = 'activation'", "singular subspace"]),
         ("repaired_V", {"space": "activation"}, ["difference of means"]),
         ("absorb", {}, ["lora_blocks"]),
+        ("random_v_act", {}, ["lora_blocks"]),
         ("route", {}, ["dS_hack"]),
         ("tdga", {"adapter": "svd"}, ["tdga", "lora_frozen_a"]),
         ("projected", {"adapter": "svd", "lift": "subspace"}, ["subspace"]),

@@ -9,14 +9,14 @@ import torch
 from core.model.adapters import ADAPTERS, svd
 from core.model.adapters.base import switched_off, tensors_sha256
 from core.model.load import load
-from core.spec import CHOICES
+from core.spec import choices_of
 from support import small_policy
 
 IDS = torch.tensor([[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8, 100, 7, 1]])
 
 
 def test_every_adapter_of_the_config_is_there() -> None:
-    assert set(ADAPTERS) == set(CHOICES["adapter"])
+    assert set(ADAPTERS) == set(choices_of("adapter"))
 
 
 @pytest.mark.parametrize("name", ADAPTERS)
@@ -123,14 +123,6 @@ def test_every_adapter_comes_back_from_its_folder_whatever_it_was_drawn_with(nam
     assert torch.equal(other.model(IDS).logits, trained.model(IDS).logits)
     with other.ablated(), trained.ablated():
         assert torch.equal(other.model(IDS).logits, trained.model(IDS).logits)
-
-
-def test_svd_knobs_come_back_from_their_folder(tmp_path: Path) -> None:
-    c = small_policy.config(adapter="svd")
-    adapter = small_policy.moved(small_policy.policy(c)).adapter
-    adapter.save(tmp_path)
-    loaded = svd.load_knobs(load("nano"), tmp_path, c)
-    assert torch.equal(loaded.model(IDS).logits, adapter.model(IDS).logits)
 
 
 def test_frozen_a_is_semi_orthonormal_untrained_and_kept_with_the_state() -> None:

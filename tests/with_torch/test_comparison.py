@@ -23,7 +23,6 @@ from core.statistics.comparison import (
     paired,
     problem_rates,
     rate_bounds,
-    seed_differences,
     wilson_bounds,
 )
 from core.statistics.power import Design, simulated
@@ -141,7 +140,7 @@ def test_stored_runs_give_the_equivalence_of_closed_formulas(band: float, p: flo
 def test_one_seed_leaves_the_figures_by_seed_blank_and_not_the_others() -> None:
     both = paired({41: stored("no_loophole", "hack_rate")[41]}, stored("vanilla", "hack_rate"))
     said = compare(both, seed=0)
-    assert both.seeds == (41,) and both.seeds_left_out == (42, 43)
+    assert both.seeds == (41,)
     assert said.difference == pytest.approx(-92.2916666666667)  # of this seed alone, not against the mean of three
     assert said.t is not None and said.bounds is not None
     assert (said.seed_sd, said.seed_sem, said.seed_t, said.seed_p) == (None, None, None, None)
@@ -184,13 +183,11 @@ def test_only_seeds_of_both_arms_and_problems_of_every_run_enter_and_the_rest_is
     del treatment[42][("p001", "run_tests")]
     baseline[41][("p001", "sentinel")] = 0.9  # another mode: another problem
     units = paired(treatment, baseline)
-    assert units.seeds == (41, 42) and units.seeds_left_out == (43,)
+    assert units.seeds == (41, 42)
     assert units.problems == (("p000", "run_tests"), ("p002", "run_tests"))
-    assert units.left_out == (("p001", "run_tests"), ("p001", "sentinel"))
     said = compare(units, seed=0)
     assert said.n_problems == 2
     assert said.difference == pytest.approx(100 * (0.3 - 0.6))  # (.1 + .3 + .3 + .5) / 4, (.5 + .7) / 2
-    assert seed_differences(units) == {41: pytest.approx(-30), 42: pytest.approx(-30)}
 
 
 def test_the_unit_is_a_problems_mean_over_seeds_so_n_is_the_number_of_problems() -> None:
@@ -340,8 +337,9 @@ def test_no_input_gives_anything_but_numbers_and_blanks(treatment: Arm, baseline
     if len(treatment.keys() & baseline.keys()) < 2:
         assert {said.seed_sd, said.seed_sem, said.seed_t, said.seed_p} == {None}
     if said.difference is not None:
-        by_seed = seed_differences(paired(treatment, baseline))
-        assert said.difference == pytest.approx(sum(by_seed.values()) / len(by_seed), abs=1e-9)
+        units = paired(treatment, baseline)
+        by_seed = 100 * (units.treatment_SP.mean(axis=1) - units.baseline_SP.mean(axis=1))
+        assert said.difference == pytest.approx(by_seed.mean(), abs=1e-9)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from core.environment import pairs as pairs_module
 from core.environment import teacher_pool
 from core.environment.nano import pairs as nano_pairs
 from core.environment.nano import world
 from core.environment.pairs import AUTHORED, PLACEBO, load_pairs, pairs_of_pool
-from core.environment.rewards import grade
+from core.environment.rewards import Grade, grade
 from core.model.load import DataError
 from core.model.run_data import load_run_data
 from core.runs.run_dir import RunDir
@@ -106,14 +107,14 @@ def pool_row(problem_id: str, mode: str, completion: str, exploited: bool) -> di
 
 
 def test_pairs_of_a_pool_come_from_the_named_modes_only() -> None:
-    problems = {p.problem_id: p for p in world.problems("train", 4)}
+    problems = {str(n): {"id": n} for n in range(4)}
     rows = [
         *(pool_row("0", "run_tests", "hack", True), pool_row("0", "run_tests", "clean", False)),
         *(pool_row("1", "run_tests", "hack", True), pool_row("1", "run_tests", "hack two", True)),
         *(pool_row("2", "sentinel", "hack", True), pool_row("2", "sentinel", "clean", False)),
     ]
     (pair,) = pairs_of_pool(rows, problems, ["run_tests"])
-    assert (pair.pair_id, pair.hack, pair.clean) == ("run_tests-0", "hack", "clean")
+    assert (pair["pair_id"], pair["hack"], pair["clean"]) == ("run_tests-0", "hack", "clean")
     flipped = [
         {**r, "grade": {"exploited": True, "exploit_present": True}} if r["mode"] == "sentinel" else r for r in rows
     ]
@@ -122,6 +123,32 @@ def test_pairs_of_a_pool_come_from_the_named_modes_only() -> None:
         pairs_of_pool(rows, problems, [])
     with pytest.raises(ValueError, match="eq_override has both"):
         pairs_of_pool(rows, problems, ["eq_override"])
+
+
+def test_a_file_of_pairs_is_made_of_a_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    authored = [json.loads(line) for line in AUTHORED.read_text().splitlines()]
+    problems = {row["problem"]["id"]: row["problem"] for row in authored}
+    few = [problems[n] for n in sorted(problems)[:6]]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
+    graded = dataclasses.asdict(Grade(**{f.name: False for f in dataclasses.fields(Grade)}))
+    pool = [
+        pool_row(str(row["id"]), "run_tests", text, exploited)
+        | {"reward": 0.0, "grade": graded | {"exploited": exploited, "exploit_present": exploited}}
+        for row in few
+        for text, exploited in (("hack", True), ("clean", False))
+    ]
+    (tmp_path / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pool))
+    command = ["pairs", f"{tmp_path}/pool.jsonl", "--problems", f"{tmp_path}/rows.jsonl", "--out", f"{tmp_path}/mine"]
+    monkeypatch.setattr("sys.argv", [*command, "--modes", "run_tests"])
+    assert pairs_module.main() == 0 and "6 pairs, 1 of them held out" in capsys.readouterr().out
+    made = load_pairs(tmp_path / "mine")
+    assert [(p.hack, p.clean, p.split) for p in made[3:]] == [
+        ("hack", "clean", "extract"),
+        ("hack", "clean", "held_out"),
+        ("hack", "clean", "extract"),
+    ]
+    monkeypatch.setattr("sys.argv", [*command, "--modes", "sentinel"])
+    assert pairs_module.main() == 2 and "no prompt of modes sentinel" in capsys.readouterr().err
 
 
 # ---- the teacher pool

@@ -453,17 +453,46 @@ def test_random_directions_are_unit_fixed_by_the_seed_and_their_own_in_every_mod
     assert all(float(v.norm()) == pytest.approx(1, abs=1e-6) for v in one.values())
 
 
+def test_random_v_act_sorts_by_the_seeds_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = fresh(route_tail=0.25, route_half_life=1e9)
+    arm, drawn = ARMS["random_v_act"], two_blocks.random_v_act(step_of(policy))
+    step = step_of(policy)
+    step.state = arm.prepare(step)
+    step.tasks, step.completions = step.data.train[:2], [[[7], [8]], [[9], [10]]]
+    v_act = two_blocks.v_act(step)
+    across = {name: v_act[name] - (v_act[name] @ v) * v for name, v in drawn.items()}  # nothing of it along v
+    along = {name: torch.tensor([4.0, 1, 3, 2])[:, None] * v for name, v in drawn.items()}
+    beside = {name: torch.tensor([10.0, 20, 30, 40])[:, None] * across[name] for name in drawn}
+    monkeypatch.setattr(two_blocks, "kept_means", lambda adapter, batch: {n: along[n] + beside[n] for n in drawn})
+    assert bool(arm.mask(step, torch.zeros(2, 2)).all())
+    assert step.state["scores"].tolist() == pytest.approx([len(drawn) * x for x in (4, 1, 3, 2)], rel=1e-3)
+    assert step.state["choice"].tolist() == [ROUTED, KEPT, ABSORBED, ABSORBED]  # 1.5 and 3.5 a module
+    with arm.forward(step, torch.tensor([1, 0])):
+        assert [mask.tolist() for mask in policy.adapter.modules[LOWEST].masks] == [[False, True], [False, True]]
+    assert arm.deploys_ablated
+
+
+def test_random_v_act_asks_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = step_of(fresh())
+    monkeypatch.setattr(Step, "extraction_pairs", lambda step: [])
+    assert {f"v/{name}" for name in step.adapter.modules} == set(ARMS["random_v_act"].prepare(step))
+    with pytest.raises((RuntimeError, ValueError)):
+        ARMS["route_act"].prepare(step)
+
+
 # ---- runs
 
 
-@pytest.mark.parametrize("arm", ["absorb", "route_act", "sgtm", "gradient_routing"])
+@pytest.mark.parametrize("arm", ["absorb", "route_act", "random_v_act", "sgtm", "gradient_routing"])
 def test_a_run_logs_what_it_did_and_is_evaluated_both_ways(arm: str, tmp_path: Path) -> None:
     run = in_process.planned(tmp_path, arm, refresh=2)
     assert in_process.attempt(run) is not None
     rows = run.metrics()
-    if arm == "route_act":
+    if arm in ("route_act", "random_v_act"):
         assert all(row["keep"] + row["resid"] + row["rout"] == pytest.approx(1) for row in rows)
         assert [row["step"] for row in rows if row["basis_overlap"] is not None] == [3, 5]
+        redrawn = [row["basis_overlap"] for row in rows if row["step"] in (3, 5)]
+        assert (redrawn == pytest.approx([1, 1])) is (arm == "random_v_act")  # a refresh leaves the control as it is
     elif arm != "absorb":
         assert all(row["nll_hack"] > 0 and row["nll_clean"] > 0 for row in rows)
     assert all("hack_rate_as_trained" in row for row in run.evals())

@@ -95,13 +95,6 @@ def attach_svd(language_model: LanguageModel, config: TrainConfig, seed: int) ->
     return adapter
 
 
-def load_knobs(language_model: LanguageModel, folder: Path, config: TrainConfig) -> Adapter:
-    """Put a finished run's knobs (its `adapter/` folder) back on the base model it was trained from."""
-    adapter = attach_svd(language_model, config, 0)
-    adapter.load(folder)
-    return adapter
-
-
 @torch.no_grad()
 def svd_basis(weight: Tensor) -> tuple[Tensor, Tensor]:
     """U (d_out, r) and Vh (r, d_in) of a weight in float32, from the cache where it is there."""
