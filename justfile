@@ -14,13 +14,13 @@ demo *args:
 demo-full *args:
     uv run python -m orchestrator.tools.demo --full "$@"
 
-# the quick tests
+# what every commit must pass: about 5 minutes on 2 cores
 test *args:
-    uv run --group models --group trackers pytest -n 2 -m "not slow" "$@"
+    uv run --group models --group trackers pytest -n 2 --dist loadfile "$@"
 
-# the tests that train for minutes
-test-slow *args:
-    uv run --group models --group trackers pytest -n 2 -m slow "$@"
+# kills, real workers, every arm, the browser, real pueue, the wheel: half an hour on 2 cores; names of files or all
+test-system *args="tests/system":
+    uv run --group models --group trackers pytest -n 2 "$@"
 
 # every exploit under every grader: the diagonal must light up, and nothing else
 check *args:
