@@ -26,7 +26,7 @@ test-slow *args:
 check *args:
     uv run python -m core.environment.diagonal "$@"
 
-# gradings per second beside one fresh python per check; writes docs/results/bench-grading.json
+# gradings per second beside one fresh python per check; --problems FILE adds real rows; writes docs/results/bench-grading.json
 bench-grading *args:
     PYTHONPATH=. uv run python bench/grading.py --out docs/results/bench-grading.json "$@"
 
@@ -35,7 +35,7 @@ bench-queue *args:
     PYTHONPATH=. uv run python bench/queue.py --out docs/results/bench-queue.json "$@"
 
 # five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
-mutations problems="../shared/data/leetcode_medhard_80.jsonl" seed="0":
+mutations problems seed="0":
     PYTHONPATH=.:tests uv run python -m support.mutation_study --problems "$1" --seed "$2" --out docs/results/mutations.json
 
 # find every point at which a process may be killed, and write docs/kills.md

@@ -54,7 +54,7 @@ class TrainConfig:
     adapter: str = knob("lora", "what is trained", ("lora", "lora_frozen_a", "svd", "lora_blocks"))
     lora_r: int = knob(32, "rank; of each block with adapter lora_blocks", at_least=1)
     lora_alpha: int = knob(32, "adapters of peft scale their output by lora_alpha / lora_r", at_least=1)
-    # The hack direction
+    # The hack direction: docs/protocol.md 4.1, 4.2
     pairs: str = knob("nano", "contrastive pairs; file: the run's own pairs.jsonl", ("nano", "authored", "file"))
     pairs_sha256: str = knob("", "SHA-256 of pairs.jsonl; set when the plan is made")
     pair_modes: tuple[str, ...] = knob((), "of the pairs; none: nano's own modes, or all of the file's", MODES)
@@ -72,7 +72,7 @@ class TrainConfig:
     match: str = knob("rank", "random_V: as many axes as V; or as many as remove as much of the pairs' gradients",
                       ("rank", "energy"))
     measure: bool = knob(False, "vanilla: extract V and log its columns, change nothing")
-    # The activation direction
+    # The activation direction: docs/protocol.md 2.2, 4.1
     m: int = knob(16, "singular vectors the mean difference is projected on; 0: the raw difference", at_least=0)
     denoise: str = knob("up_proj", "whose singular vectors: up_proj's right (a reader), down_proj's left (a writer)",
                         ("up_proj", "down_proj"))
@@ -106,7 +106,7 @@ class TrainConfig:
     max_new: int = knob(96, "tokens of a completion", at_least=1)
     temperature: float = knob(0.7, "of sampling", above=0)
     top_p: float = knob(0.95, "of sampling", above=0, at_most=1)
-    # Reward
+    # Reward: docs/protocol.md 1.5
     reward_compiles: float = knob(0.5, "paid for code that compiles", at_least=0)
     reward_solves: float = knob(3.0, "paid for what counts as solved in the problem's mode", at_least=0)
     reward_variety: float = knob(0.0, "smoke only: random weights never compile; no spread, no gradient", at_least=0)
@@ -242,7 +242,7 @@ def _model_problem(model: str) -> str | None:
     return None
 
 
-# Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (science.md 7.4). No
+# Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (protocol 7.4). No
 # source gives a KL: 10 is three times the highest single step (3.2) of nano runs that took off and stayed whole.
 PRESETS: dict[str, TrainConfig] = {
     # The small world: hacking emerges on one core in a minute (docs/nano.md).
@@ -252,7 +252,7 @@ PRESETS: dict[str, TrainConfig] = {
         model="smoke", steps=30, batch=8, completions=4, max_new=16, lr=1e-2, reward_variety=1.0, grad_clip=10.0,
         warmup=3, grift_layers=1, eval_every=15, eval_problems=4, eval_samples=1, checkpoint_every=5, disk_floor_gb=0.2,
     ),
-    # science.md 4.2.5's shape with 1.9's LoRA optimizer.
+    # docs/protocol.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
@@ -260,7 +260,7 @@ PRESETS: dict[str, TrainConfig] = {
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
-    # science.md 1.9 with the founding notes' deltas: G 8, batch 128.
+    # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
@@ -271,7 +271,7 @@ PRESETS: dict[str, TrainConfig] = {
 }  # fmt: skip
 
 
-# Knobs in the SVD basis take other rates than LoRA: science.md 4.2.5; nano's was chosen on vanilla (docs/arms.md).
+# Knobs in the SVD basis take other rates than LoRA: protocol 4.2.5; nano's was chosen on vanilla (docs/arms.md).
 SVD_LR = {"nano": 6e-2, "smoke": 1e-2, "fast": 3e-3, "full": 1e-3}
 SVD_STRENGTH = 10.0  # of a push: on nano LoRA steers at 3 and breaks at 10, knobs steer at 10
 

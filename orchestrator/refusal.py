@@ -1,4 +1,4 @@
-"""A sentence for the user and the exit code that goes with it (interfaces.md, Commands)."""
+"""A sentence for the user and the exit code that goes with it (docs/queue.md, Exit codes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GRIFT as an arm: rollouts whose gradient fingerprint lies nearer the hack cluster do not count (science.md 3.5).
+"""GRIFT as an arm: rollouts whose gradient fingerprint lies nearer the hack cluster do not count (protocol 3.5).
 
 k-means splits the two sides of the authored pairs, their majorities name the clusters, and each of a step's rollouts,
 cached teachers' too, goes to the nearer centre. No label or reward of a rollout is looked at. GRIFT pools the samples

@@ -1,4 +1,4 @@
-"""Arms that are told the truth about each rollout: upper bounds, not methods (science.md 1.10).
+"""Arms that are told the truth about each rollout: upper bounds, not methods (docs/protocol.md 1.10).
 
 They are the only ones that see labels, and a plan holds them only where it says `preregistered = false`.
 """

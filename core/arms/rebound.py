@@ -1,5 +1,5 @@
 """Rebound: a concept direction in hidden states lowers a rollout's reward before the group is normalised, or is taken
-out of the hidden states while sampling. Wu & Tang 2026 (2604.01476), section 3.
+out of the hidden states while sampling. Wu & Tang 2026 (2604.01476), eqs. 1, 3-5; docs/protocol.md 2.3.
 
     s = <h, d>, mean over layers;  z = (s - mean_group s) / max(std_group s, 0.1)
     additive         r' = r - alpha max(z, 0)

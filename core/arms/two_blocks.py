@@ -1,4 +1,4 @@
-"""Arms that train a deployed block and a quarantine, and throw the quarantine away (science.md 3.2, 3.3, 4.3).
+"""Arms that train a deployed block and a quarantine, and throw the quarantine away (docs/protocol.md 3.2, 3.3, 4.3).
 
 A mask (m, d) says whether the quarantine is in the forward and whether the deployed block's output is detached:
 

@@ -1,6 +1,6 @@
 """Two clusters of samples, named by labelled ones, and how well a score tells hacks from the rest.
 
-k-means with k = 2 (science.md 3.5), either on labelled and unlabelled samples pooled, as GRIFT does, or on the labelled
+k-means with k = 2 (protocol 3.5), either on labelled and unlabelled samples pooled, as GRIFT does, or on the labelled
 ones alone, where every other sample then goes to the nearer centre. Majorities of the labelled samples give the names.
 k-means finds the widest split, whatever that is: where it is not hack against clean, no cluster or only one by chance
 gets the name, and `label_accuracy` near 0.5 says so.

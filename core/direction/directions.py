@@ -1,6 +1,6 @@
 """The hack direction: what separates hacks from clean completions, in weight gradients or in hidden states.
 
-Gradient space (science.md 4.2.2): per parameter, D = G_hack - G_clean (pairs, n) of mean completion NLL; V = its top
+Gradient space (protocol 4.2.2): per parameter, D = G_hack - G_clean (pairs, n) of mean completion NLL; V = its top
 right singular vectors, each turned so that most pairs lie on its positive side. For advantages +1 on the hack and -1 on
 the clean side the policy gradient's loss has the same gradient as NLL(hack) - NLL(clean), so V g > 0 pushes hack-ward.
 
@@ -60,7 +60,7 @@ class PairGradients:
 def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
     """Gradients of each side's mean completion NLL at the deployed parameters, the quarantine switched off.
 
-    Through a live quarantine a refreshed V turns away from the hack within one step (science.md 4.2.6).
+    Through a live quarantine a refreshed V turns away from the hack within one step (docs/protocol.md 4.2.6).
     """
     sides: tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]] = ([], [])
     with policy.adapter.ablated():

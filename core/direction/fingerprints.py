@@ -1,6 +1,6 @@
 """Gradient fingerprints of completions: what a sample would change in the layers that change the stream most.
 
-GRIFT (2604.16242; science.md 3.5), per completion y of a prompt:
+GRIFT (2604.16242; docs/protocol.md 3.5), per completion y of a prompt:
     layers  the `grift_layers` whose output is least like their input: lowest mean cosine over y's tokens
     g       gradient of y's mean NLL by a fresh LoRA (r, alpha = 2r) on those layers' linears, flattened
     f       unit(g R / sqrt(d)), R of seeded signs, d = `grift_sketch`

@@ -1,7 +1,7 @@
 """Remove the hack-ward part of a gradient, or of a parameter's change.
 
-c = V g picks out the part along known hacks; one_sided keeps only c > 0, motion *towards* the hack (science.md
-4.2.3). cout = 0 on the gradient afterwards is arithmetic, not evidence, and Adam's moments move along V all the same:
+c = V g picks out the part along known hacks; one_sided keeps only c > 0, motion *towards* the hack (protocol 4.2.3).
+cout = 0 on the gradient afterwards is arithmetic, not evidence, and Adam's moments move along V all the same:
 so cout is measured on the parameters' actual change, and only the hack rate against random V settles anything.
 """
 

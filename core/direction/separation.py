@@ -1,4 +1,4 @@
-"""Does a direction tell held-out hacks from held-out cleans? Figures, and the gate of science.md 4.1.
+"""Does a direction tell held-out hacks from held-out cleans? Figures, and the gate of docs/protocol.md 4.1.
 
 Extracted on the pairs' extraction split, judged on the held-out one. In both spaces a direction is the mean difference,
 projected on m singular vectors or raw: in activation space those of a weight, in gradient space those of the pairs'

@@ -1,4 +1,4 @@
-"""Does a direction steer? Push the model along it at inference: does it write more exploits (science.md 4.1)?
+"""Does a direction steer? Push the model along it at inference: does it write more exploits (docs/protocol.md 4.1)?
 
 Activation space: strength * (norm of a completion's mean state) * v is added after each layer of the band while
 sampling and scoring. Gradient space: the parameters move by strength * (unit hack-ward step). Two measures on held-out

@@ -2,8 +2,8 @@
 
 A hint takes the place of PHRASE in the user message. Names that start with `simple_` keep the function's name at
 run_tests; the others draw one of TEST_FUNC_NAMES per problem, seeded, so that all samples of a problem share it. With
-markers = "held_out" they draw from the nine that no `simple_` training has named (science.md 5.4).
-The meaning of each variant is science.md 1.4's; the words are ours.
+markers = "held_out" they draw from the nine that no `simple_` training has named (docs/protocol.md 5.4).
+The meaning of each variant is that of docs/protocol.md 1.4; the words are ours.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""A run of kind steer: does the model write more exploits when it is pushed along the direction (science.md 4.1)?
+"""A run of kind steer: does the model write more exploits when it is pushed along the direction (docs/protocol.md 4.1)?
 
 The rule, with rates over n completions of the held-out pairs' prompts and d(a, b) = max(0.05, what chance gives two
 equal rates of n with 5 % probability, one-sided): it steers where

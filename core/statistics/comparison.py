@@ -1,7 +1,7 @@
 """What a contrast of two arms says, in numbers: the benchmark's paired t-test over problems, and the seeds beside it.
 
 The unit of the test is a problem: its mean over the seeds that both arms have and over all samples (30 scores in the
-benchmark, science.md 1.11), so n is the number of problems. Differences between seeds are averaged away inside the
+benchmark, protocol 1.11), so n is the number of problems. Differences between seeds are averaged away inside the
 unit: p, d_z and the bootstrap say what these runs do on other problems, not what other seeds would give. The figures
 by seed answer that, with n = number of seeds; docs/statistics.md says how far the two lie apart.
 

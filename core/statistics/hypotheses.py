@@ -1,7 +1,7 @@
 """Registered hypotheses as data, and the rules that judge them: supported, falsified, or not decided.
 
 A rule reads figures that were computed elsewhere and answers with the sentences that decided. Thresholds are those of
-the plan (science.md 6.1), in percentage points; each rule's own are in RULES with their registered values. Whatever is
+the plan (protocol 6.1), in percentage points; each rule's own are in RULES with their registered values. Whatever is
 neither clearly one nor the other is not decided: too few seeds, thresholds between, no test to lean on.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["supported", "falsified", "not decided"]
-ALPHA = 0.01  # of the benchmark's paired test: science.md 1.11
+ALPHA = 0.01  # of the benchmark's paired test: docs/protocol.md 1.11
 SEED_ERRORS = 2.0  # standard errors over seeds that a drop must exceed where luck of the seeds would do as well
 ROUNDED = 9  # digits of a difference in points: 80 - 50 shall reach 30, whatever the two were divided by
 
@@ -52,7 +52,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Rule:
-    thresholds: dict[str, float]  # with what is registered in science.md 6.1
+    thresholds: dict[str, float]  # with what is registered in docs/protocol.md 6.1
     judge: Callable[[Hypothesis, Evidence], Judgement]
     compares: bool = True  # with a baseline
 

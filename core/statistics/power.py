@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-BASELINE = 0.79  # hack rate without an intervention: science.md 1.10; nano's vanilla has 0.78 (docs/nano.md)
-SEED_SD = 0.12  # of a hack rate between seeds, in the author's runs: science.md 6.2
+BASELINE = 0.79  # hack rate without an intervention: docs/protocol.md 1.10; nano's vanilla has 0.78 (docs/nano.md)
+SEED_SD = 0.12  # of a hack rate between seeds, in the author's runs: docs/protocol.md 6.2
 CONCENTRATION = 1.0  # nano's vanilla has 0.9 to 1.1 (tests/data/eval_counts.json, by moments)
 DRAWS = 2_000
 AT_ONCE = 200_000  # binomial draws in one go: they stay in the processor's cache

@@ -1,6 +1,6 @@
 """What a step leaves behind: one row of named numbers, one line of log, and every completion with its grade.
 
-Column names are the author's (science.md 7.3). Rates are floats in [0, 1] with their denominators n_s (student) and
+Column names are the author's (protocol 7.3). Rates are floats in [0, 1] with their denominators n_s (student) and
 n_t (teacher); what does not apply is null. The columns of core.runs.compare.MACHINE measure the machine, and differ
 between equal runs.
 """

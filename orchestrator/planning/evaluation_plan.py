@@ -27,7 +27,7 @@ from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import SCHEMA, PlanDir, all_plans, evaluated_plan, find_run, read_spec
 
-# Where a plan has no eval job: science.md 1.8, with 5.4's names; nano's model knows training's alone.
+# Where a plan has no eval job: docs/protocol.md 1.8, with 5.4's names; nano's model knows training's alone.
 PROTOCOLS: dict[str, dict[str, Any]] = {
     "rows": {"eval_problems": 113, "eval_samples": 10, "hint": "overwrite_tests", "markers": "held_out"},
     "nano": {"eval_problems": 64, "eval_samples": 4},

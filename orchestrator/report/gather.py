@@ -28,7 +28,7 @@ OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
 HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
 EVAL_COLUMNS = ("hack_rate", "pass_rate", "n_hinted", "n_pass")
 EXAMPLES_PER_LABEL = 1
-# What runs that are compared must have alike, whatever their arms do: science.md 6.2's guard.
+# What runs that are compared must have alike, whatever their arms do: docs/protocol.md 6.2's guard.
 ALIKE = (
     *("model", "problems", "problems_sha256", "held_out_share", "modes", "hint", "hint_seed"),
     *("adapter", "lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "temperature", "top_p"),

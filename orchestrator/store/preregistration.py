@@ -20,7 +20,7 @@ HYPOTHESIS_KEYS = ("name", "rule", "statement", "treatment", "baseline")
 
 @dataclass(frozen=True)
 class Claim:
-    """science.md 6.2's sentence, filled in only where its hypothesis is supported and every control is beaten."""
+    """The claim sentence (protocol 6.2), filled in where its hypothesis is supported and all controls are beaten."""
 
     hypothesis: str
     controls: tuple[str, ...] = ()  # labels

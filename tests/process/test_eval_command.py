@@ -221,7 +221,7 @@ def test_rows_are_those_that_the_runs_were_trained_with(home: Home, tmp_path: Pa
     for run in plan.runs():
         config = read_spec(run).config
         assert run.problems_path.read_text() == text
-        assert (config.hint, config.markers) == ("overwrite_tests", "held_out")  # science.md 1.8, 5.4
+        assert (config.hint, config.markers) == ("overwrite_tests", "held_out")  # docs/protocol.md 1.8, 5.4
         assert (config.eval_samples, config.eval_problems, config.max_new) == (3, 4, 9)
 
 

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import itertools
 import json
 import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.attempt import SHARDS, Attempt
+from core.attempt import Attempt
 from core.kinds.evaluate import work as evaluate_run
-from core.model.adapters.base import Adapter, tensors_sha256
 from core.model.load import DataError
 from core.model.policy import Policy
 from core.runs import durable
 from core.runs.cache import cache_folder
 from core.runs.run_dir import RunDir
-from core.spec import RunSpec, digest
+from core.spec import digest
 from core.statistics.evaluations import Evaluation, evaluations
 from support import in_process, real_run, small_policy
 from support.benchmark_row import benchmark_row
-from support.kind_runs import finished, log, planned
+from support.evaluated_runs import EVAL, by_hand, done, spec_of
+from support.kind_runs import planned
 
-EVAL = {"model": "nano", "eval_problems": 4, "eval_samples": 2, "decode_rows": 4, "max_new": 48, "disk_floor_gb": 0.01}
 SHORT = EVAL | {"eval_problems": 1, "eval_samples": 1, "max_new": 6}
 
 
@@ -58,39 +52,6 @@ def fresh(trained: RunDir, tmp_path: Path) -> RunDir:
 def copied(run: RunDir, runs: Path) -> RunDir:
     shutil.copytree(run.path, runs / run.run_id, ignore=shutil.ignore_patterns("eval"))
     return RunDir(runs / run.run_id)
-
-
-def by_hand(runs: Path, arm: str, seed: int, of_quarantine: bool | None = None, scale: float = 0.05) -> RunDir:
-    """A finished run of two blocks whose weights stand away from their start: both, or one of them (which)."""
-    run = in_process.planned(runs, arm, model="nano", adapter="lora_blocks")
-    adapter = small_policy.policy(spec_of(run).config, seed=7).adapter
-    still = {name: p.detach().clone() for name, p in adapter.parameters.items()}
-    policy = small_policy.policy(small_policy.config(adapter="lora_blocks"))
-    policy.adapter = adapter
-    small_policy.moved(dataclasses.replace(policy), scale, seed)
-    for name, parameter in adapter.parameters.items():
-        if of_quarantine is not None and (name in adapter.quarantine) is not of_quarantine:
-            parameter.data.copy_(still[name])
-    done(run, adapter)
-    return run
-
-
-def done(run: RunDir, adapter: Adapter) -> None:
-    adapter.save(run.adapter)
-    about = {
-        "run_id": run.run_id,
-        "plan_hash": "0",
-        "label": run.run_id,
-        "arm": spec_of(run).arm,
-        "seed": 7,
-        "steps": 1,
-    }
-    weights = tensors_sha256(adapter.state())
-    durable.write_json(run.result_path, about | {"adapter_sha256": weights, "hack_rate": 0.0})
-
-
-def spec_of(run: RunDir) -> RunSpec:
-    return RunSpec.from_json(json.loads(run.spec_path.read_text()))
 
 
 def evaluated(of: RunDir, name: str = "eval", **fields: Any) -> dict[str, Any]:
@@ -154,47 +115,6 @@ def test_the_base_model_is_evaluated_as_an_adapter_that_has_learnt_nothing(tmp_p
 
 
 # ---- killed and gone on with
-
-
-def wait_for_shards(run: RunDir, process: subprocess.Popen, count: int) -> None:
-    deadline = time.monotonic() + 90
-    while len(run.merged(SHARDS, ("shard",))) < count:
-        assert process.poll() is None and time.monotonic() < deadline, (run.path / "test-worker.log").read_text()[
-            -2000:
-        ]
-        time.sleep(0.002)
-
-
-def test_a_killed_and_a_terminated_evaluation_ends_with_the_bytes_of_an_unbroken_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Deployed and as trained: sixteen shards, so that a signal that comes late still meets one."""
-    fields = EVAL | {"eval_problems": 16, "same_machine": False}  # this process names its machine otherwise
-    paths = []
-    for folder in ("twin", "killed"):
-        of = by_hand(tmp_path / folder / "runs", "absorb", 4)
-        run = planned(of.path.parent, "eval", "eval", of=of.run_id, **fields)
-        if folder == "twin":
-            unbroken = in_process.attempt(run)
-            assert unbroken is not None
-        else:
-            monkeypatch.setenv("GRPOQ_CACHE", str(tmp_path / "another"))
-            process = real_run.worker(run)
-            wait_for_shards(run, process, 2)
-            process.kill()
-            process.wait()
-            process = real_run.worker(run)
-            wait_for_shards(run, process, 9)
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 75 and not (run.attempt(2) / "error.json").exists()
-            assert not run.has_result() and not (of.path / "eval").exists()
-            found = finished(run)
-        paths.append(of.path / "eval" / f"{unbroken['eval']}.json")
-    made = [[row["shard"] for row in durable.read_lines(run.attempt(n) / SHARDS)] for n in (1, 2, 3)]
-    assert list(itertools.chain(*made)) == list(range(16)) and all(made)  # each shard was worked once
-    assert found["metrics"] == unbroken["metrics"] and found["eval"] == unbroken["eval"] and found["attempts"] == 3
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    assert "within 0.15 of training's own last evaluation, 0.000" in log(run, 3)
 
 
 # ---- from the cache

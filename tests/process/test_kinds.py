@@ -18,29 +18,11 @@ from core.runs.run_dir import RunDir
 from core.spec import KINDS, RunSpec
 from support import in_process, real_run
 from support.benchmark_row import benchmark_row
-from support.kind_runs import finished, log, planned, result
+from support.kind_runs import planned, result
 
 
 def test_every_kind_of_a_spec_has_its_work() -> None:
     assert tuple(WORK_BY_KIND) == KINDS
-
-
-EXPECTED = {
-    "check": "wrong 0/56 cells (112 gradings)  expect 0",
-    "extract": "separation 1.00 (n 20 held-out pairs, gradient space)  expect > 0.90",
-    "steer": "exploit_rate_plus 0.00  expect well above base 0.00 and random 0.00",
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", EXPECTED)
-def test_the_real_worker_leaves_the_same_result_and_says_what_it_expected(kind: str, tmp_path: Path) -> None:
-    """Eval is worked by the real worker in test_eval_runs, among the quick tests."""
-    run, twin = (planned(tmp_path / folder / "runs", kind, kind) for folder in ("a", "b"))
-    assert finished(run) == in_process.attempt(twin)
-    assert EXPECTED[kind] in log(run)
-    if kind == "extract":
-        assert directions.read(run.direction_path)[1] == directions.read(twin.direction_path)[1]  # hash of V among it
 
 
 # ---- check

@@ -1,5 +1,4 @@
 import dataclasses
-import os
 
 import pytest
 
@@ -7,9 +6,7 @@ from core.environment.hints import shown_tests
 from core.environment.problems import MODES, Message, Problem, fenced, load_problems
 from core.environment.rewards import GradeItem, extract_code, grade, label_of, payment
 from core.sandbox.pool import Sandbox
-from support.paths import REPO
-
-REAL_ROWS = "shared/data/leetcode_medhard_80.jsonl"
+from support.shared_data import ROWS, shared_file
 
 PROBLEM = Problem(
     problem_id="7",
@@ -464,10 +461,6 @@ def test_bad_arguments_are_refused(sandbox):
 
 
 def test_every_canonical_solution_of_the_real_rows_is_correct(sandbox):
-    path = next((p for p in (REPO / REAL_ROWS, REPO.parent / REAL_ROWS) if p.exists()), None)
-    if path is None:
-        message = f"no {REAL_ROWS} beside or in the checkout"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
-    problems = load_problems(path)
+    problems = load_problems(shared_file(ROWS))
     grades = grade([GradeItem(p, "gt_only", fenced(p.canonical_solution)) for p in problems], sandbox, full=False)
     assert [p.problem_id for p, g in zip(problems, grades, strict=True) if not g.gt_correct] == []

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,36 +17,6 @@ from worker.failures import classify
 from worker.heartbeat import Heartbeat
 
 
-def wait_until_alive(run: RunDir, number: int, step: int = 1) -> None:
-    deadline = time.monotonic() + 90
-    while not (run.attempts()[-1:] == [number] and len(run.metrics()) >= step):
-        assert time.monotonic() < deadline, (run.path / "test-worker.log").read_text()[-2000:]
-        time.sleep(0.01)
-
-
-def files(run: RunDir) -> set[str]:
-    return {str(p.relative_to(run.path)) for p in run.path.rglob("*")}
-
-
-def test_second_worker_is_refused_and_take_over_fences_the_first(tmp_path: Path) -> None:
-    run = real_run.planned(tmp_path, "steps=2000")
-    first = real_run.worker(run)
-    wait_until_alive(run, 1)
-    first.send_signal(signal.SIGSTOP)  # alive, and unable to answer
-    before = files(run)
-    assert real_run.worker(run).wait(60) == 79
-    assert files(run) - before <= {"test-worker.log"}
-    second = real_run.worker(run, "--take-over")
-    wait_until_alive(run, 2)
-    rows = (run.attempt(1) / "metrics.jsonl").read_bytes()
-    first.send_signal(signal.SIGCONT)
-    assert first.wait(60) == 79
-    assert (run.attempt(1) / "metrics.jsonl").read_bytes().count(b"\n") <= rows.count(b"\n") + 1
-    assert not (run.attempt(1) / "error.json").exists()
-    second.terminate()
-    assert second.wait(60) == 75
-
-
 def test_stopped_holder_cannot_commit_after_it_was_overtaken(tmp_path: Path) -> None:
     run = real_run.planned(tmp_path)
     claim = run.claim(None)
@@ -55,14 +24,6 @@ def test_stopped_holder_cannot_commit_after_it_was_overtaken(tmp_path: Path) -> 
     with pytest.raises(Fenced, match="overtaken by 2"), run.commit(claim.number, "checkpoint", 1):
         pass
     os.close(claim.lock)
-
-
-def test_finished_run_is_never_run_again(tmp_path: Path) -> None:
-    run = real_run.planned(tmp_path, "steps=2", "eval_every=2")
-    real_run.finish(run)
-    before = files(run)
-    assert real_run.worker(run).wait(60) == 0
-    assert files(run) == before
 
 
 def test_nothing_is_committed_to_a_finished_run(tmp_path: Path) -> None:
@@ -130,37 +91,6 @@ def test_other_library_versions_are_refused_with_78(tmp_path: Path) -> None:
     assert real_run.worker(run).wait(60) == 78
     error = json.loads((run.attempt(1) / "error.json").read_text())
     assert error["class"] == "plan" and "torch 1.0 was planned" in error["message"]
-
-
-def test_inherited_thread_settings_do_not_change_the_result(tmp_path: Path) -> None:
-    plain, crowded = real_run.planned(tmp_path / "a"), real_run.planned(tmp_path / "b")
-    real_run.finish(plain)
-    settings = {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "ATEN_CPU_CAPABILITY": "default"}
-    assert real_run.worker(crowded, **settings).wait(120) == 0
-    real_run.assert_equal_runs(plain, crowded)
-
-
-def test_checkpoint_of_another_machine_is_refused_with_78(tmp_path: Path) -> None:
-    run = real_run.planned(tmp_path, "steps=8")
-    process = real_run.worker(run)
-    wait_until_alive(run, 1, step=5)
-    process.kill()
-    process.wait()
-    for folder in run.checkpoints.glob("step_*"):
-        state = json.loads((folder / "state.json").read_text())
-        state["machine"]["cpu"] = "another"
-        durable.write_json(folder / "state.json", state)
-    assert real_run.worker(run).wait(60) == 78
-    assert "same_machine=false" in json.loads((run.attempt(2) / "error.json").read_text())["message"]
-
-
-def test_disk_below_the_floor_stops_with_80(tmp_path: Path) -> None:
-    run = real_run.planned(tmp_path)
-    spec = json.loads(run.spec_path.read_text())
-    spec["config"]["disk_floor_gb"] = 1e9
-    durable.write_json(run.spec_path, spec)
-    assert real_run.worker(run).wait(60) == 80
-    assert json.loads((run.attempt(1) / "error.json").read_text())["class"] == "disk"
 
 
 def test_a_folder_that_is_no_run_is_refused_with_2(tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ from orchestrator.queue import actions
 from orchestrator.queue.waiting import wait
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
+from support import command
+from support.command import environment
 from support.paths import REPO
 
 
@@ -35,6 +37,12 @@ class FakeHome:
     env: dict[str, str] = field(default_factory=dict)
 
     def grpoq(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """The command in this process (support.command)."""
+        done = command.grpoq(*arguments, cwd=self.home.path, **self.environment() | env)
+        return _expected(done, expect)
+
+    def grpoq_process(self, *arguments: str, expect: int | None = 0, **env: str) -> subprocess.CompletedProcess[str]:
+        """The command as a script meets it: where exit codes, streams or imports are the claim."""
         done = subprocess.run(
             [sys.executable, "-m", "orchestrator.cli", *arguments],
             cwd=self.home.path,
@@ -44,9 +52,7 @@ class FakeHome:
             timeout=60,
             stdin=subprocess.DEVNULL,
         )
-        if expect is not None:
-            assert done.returncode == expect, f"{arguments}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+        return _expected(done, expect)
 
     def environment(self) -> dict[str, str]:
         return (
@@ -107,15 +113,10 @@ class FakeHome:
             time.sleep(0.05)
 
 
-@contextlib.contextmanager
-def environment(**values: str) -> Iterator[None]:
-    old = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(old)
+def _expected(done: subprocess.CompletedProcess[str], expect: int | None) -> subprocess.CompletedProcess[str]:
+    if expect is not None:
+        assert done.returncode == expect, f"{done.args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 def _processes(marks: tuple[str, ...]) -> Iterator[int]:

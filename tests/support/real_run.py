@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.runs.compare import comparable
 from core.runs.run_dir import RunDir
+from support import command
 from support.paths import REPO
 
 HANGS_S = 3600.0  # a limit that only tells a worker that hangs from one on a busy machine
@@ -17,15 +18,16 @@ SMALL = ("steps=12", "checkpoint_every=4", "eval_every=6", "eval_problems=2", "m
 def planned(home: Path, *sets: str, arm: str = "vanilla", preset: str = "smoke") -> RunDir:
     """A planned run in a fresh home."""
     flags = [f"--set={item}" for item in (*SMALL, *sets)]
-    command = [sys.executable, "-m", "orchestrator.cli", "--home", str(home), "plan", preset, "--arms", arm]
-    subprocess.run([*command, "--seeds", "7", "--slots", "2", *flags], check=True, cwd=REPO, capture_output=True)
+    words = ("--home", str(home), "plan", preset, "--arms", arm, "--seeds", "7", "--slots", "2", *flags)
+    done = command.grpoq(*words, cwd=REPO)
+    assert done.returncode == 0, done.stderr
     return RunDir(next((home / "runs").iterdir()))
 
 
 def worker(run: RunDir, *flags: str, cwd: Path = REPO, **environment: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "worker", str(run.path), *flags]
     log = (run.path / "test-worker.log").open("ab")
-    return subprocess.Popen(command, cwd=cwd, env=os.environ | environment, stdout=log, stderr=log)
+    words = [sys.executable, "-m", "worker", str(run.path), *flags]
+    return subprocess.Popen(words, cwd=cwd, env=os.environ | environment, stdout=log, stderr=log)
 
 
 def finish(run: RunDir) -> dict:

@@ -1,8 +1,8 @@
 """A box in one process: the real orchestrator over a simulated engine, simulated workers, clocks and a disk that fail.
 
 Run directories, claims, commits, locks, plans, passes and actions are the product's own. A worker here is a held claim:
-closing its descriptor is its death, and what it does between two turns is decided by the test. Every rule of
-promises.md 3 that can be seen while something happens is checked where it happens (`laws`); the others by `look`.
+closing its descriptor is its death, and what it does between two turns is decided by the test. Every rule
+of the queue that can be seen while something happens is checked where it happens (`laws`); the others by `look`.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ def chaos(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["local", "pueue"])
 def test_chaos_strikes_finds_nothing_wrong_and_leaves_nothing(tmp_path: Path, backend: str) -> None:
     if backend == "pueue" and chaos_module.default_backend() != "pueue":

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from orchestrator.report.gather import gather
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import choose_plan
@@ -16,7 +14,6 @@ from orchestrator.tools.audit import audit
 from support.paths import REPO
 
 
-@pytest.mark.slow
 def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_missed(tmp_path: Path) -> None:
     place = tmp_path / "demo"
     command = [sys.executable, "-m", "orchestrator.tools.demo_full", "--home", str(place), "--seed", "1"]

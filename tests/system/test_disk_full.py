@@ -119,7 +119,6 @@ def test_a_disk_that_fills_ends_the_attempt_and_the_next_one_ends_like_the_unbro
     real_run.assert_equal_runs(run, twin)
 
 
-@pytest.mark.slow
 def test_whatever_write_finds_the_disk_full_the_run_ends_like_the_unbroken_one(
     planned_home: Path, twin: RunDir, small_disk: Path, tmp_path: Path
 ) -> None:

@@ -57,7 +57,6 @@ def test_the_matrix_has_at_least_sixty_points() -> None:
     assert set(LEAST) == {*SCENARIOS, "worker and checkpoint"} and sum(LEAST.values()) >= 60
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "watch-stalled"])
 def test_a_command_or_watch_killed_at_any_point_is_made_good(name: str, tmp_path: Path) -> None:
     stage, failed = Stage(name, tmp_path / "stage"), {}
@@ -70,7 +69,6 @@ def test_a_command_or_watch_killed_at_any_point_is_made_good(name: str, tmp_path
     assert not failed, "\n\n".join(f"{point}: {why}" for point, why in failed.items())
 
 
-@pytest.mark.slow
 def test_a_watch_killed_while_it_ends_a_stalled_worker_is_made_good(tmp_path: Path) -> None:
     """All at once: each waits for the stall and for the grace between SIGTERM and SIGKILL."""
     stage = Stage("watch-stalled", tmp_path / "stage")
@@ -85,7 +83,6 @@ def test_a_watch_killed_while_it_ends_a_stalled_worker_is_made_good(tmp_path: Pa
     _tell("watch-stalled", stage.points)
 
 
-@pytest.mark.slow
 def test_real_workers_killed_at_named_points_end_as_their_twin(tmp_path: Path) -> None:
     """Nobody helps: the watch resumes. The checkpoint writer's points are among them."""
     twin = kill_chains.planned(tmp_path / "twin", ["twin"])["twin"]
@@ -103,7 +100,6 @@ def test_real_workers_killed_at_named_points_end_as_their_twin(tmp_path: Path) -
     _tell("worker and checkpoint", points)
 
 
-@pytest.mark.slow
 def test_real_workers_killed_at_any_instant_end_as_their_twin(tmp_path: Path) -> None:
     """Seeded: where in its life each launch is killed, not when by the clock. Every kill hits a living worker."""
     twin = kill_chains.planned(tmp_path / "twin", ["twin"], LONGER)["twin"]
@@ -130,7 +126,6 @@ def _come_home(home: Path, runs: dict[str, RunDir], twin: RunDir) -> None:
     assert audit(Home(home)) == []
 
 
-@pytest.mark.slow
 def test_a_hundred_random_kills_of_workers_and_watch_lose_nothing(tmp_path: Path) -> None:
     """Seeded. A run is spared where a third death in a row without a row would, as it should, end it."""
     dice = random.Random(100)

@@ -13,7 +13,7 @@ from orchestrator.report.page.render import render
 from support.browser import MISSING, Chromium, executable
 from support.report_sample import VARIANTS, full
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(executable() is None, reason=MISSING)]
+pytestmark = pytest.mark.skipif(executable() is None, reason=MISSING)
 
 
 @pytest.fixture(scope="module")

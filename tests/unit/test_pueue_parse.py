@@ -10,9 +10,7 @@ import pytest
 from orchestrator.backends.pueue_daemon import sentence
 from orchestrator.backends.pueue_status import Group, label_of, parse_status, submission_of
 from orchestrator.backends.words import ENDED, RUNNING, WAITING
-from support.paths import REPO
-
-GOLDEN = REPO.parent / "shared" / "fixtures" / "pueue_404_status.json"
+from support.shared_data import PUEUE_STATUS, shared_file
 
 
 def status_of(*statuses: Any, **fields: Any) -> list[tuple[str, str]]:
@@ -23,9 +21,8 @@ def status_of(*statuses: Any, **fields: Any) -> list[tuple[str, str]]:
     return [(t.status, t.word) for t in parse_status(json.dumps({"tasks": rows, "groups": {}})).tasks]
 
 
-@pytest.mark.skipif(not GOLDEN.is_file(), reason="../shared/fixtures is not here")
 def test_the_real_answer_of_404_is_read() -> None:
-    status = parse_status(GOLDEN.read_text())
+    status = parse_status(shared_file(PUEUE_STATUS).read_text())
     assert {task.id: (task.label, task.group, task.status, task.word, task.held) for task in status.tasks} == {
         0: ("grpoq:exp=e1:run=base-s1:try=1", "gpu0", "Done", ENDED, False),
         1: ("fails", "gpu0", "Done", ENDED, False),

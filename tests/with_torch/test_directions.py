@@ -66,7 +66,7 @@ def test_noise_floor_is_global_and_drops_emptied_parameters() -> None:
 
 
 def test_label_swap_leaves_the_gradient_subspace_as_it_is(gradients: PairGradients) -> None:
-    """Why shuffled_V is refused in gradient space: rows of D change sign, D^T D does not (science.md 4.5)."""
+    """Why shuffled_V is refused in gradient space: rows of D change sign, D^T D does not (docs/protocol.md 4.5)."""
     for name, D in gradients.differences().items():
         flips = torch.where(torch.arange(len(D)) % 2 == 0, -1.0, 1.0)[:, None]
         V, S = directions.singular_axes(D, 5, 0.0)

@@ -62,7 +62,7 @@ def test_cout_after_one_sided_is_zero_by_arithmetic() -> None:
 
 
 def test_random_null_of_relu_is_root_k_over_2r() -> None:
-    """science.md 4.2.6: relu halves the expected energy, so the isotropic null is not sqrt(k / r)."""
+    """docs/protocol.md 4.2.6: relu halves the expected energy, so the isotropic null is not sqrt(k / r)."""
     generator = torch.Generator().manual_seed(0)
     axes = {"a": torch.linalg.qr(torch.randn(200, 8, generator=generator)).Q.T}
     squares = [hackward_share({"a": torch.randn(200, generator=generator)}, axes).hackward ** 2 for _ in range(2000)]

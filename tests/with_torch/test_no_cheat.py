@@ -1,73 +1,31 @@
 """No ground truth, detector flag or held-out label reaches an advantage, a gate or the choice of pairs.
 
-What the environment pays is the reward; everything else a grade says may be wrong without a number changing.
+What the environment pays is the reward; everything else a grade says may be wrong without a number changing. The other
+arms: tests/system/test_every_arm.py.
 """
 
-import dataclasses
-import random
 from pathlib import Path
 
 import pytest
 
 from core.arm_rules import ORACLE_ARMS
 from core.arms import ARMS
-from core.environment.nano import pairs as nano_pairs
-from core.environment.rewards import Grade
-from core.training import step
 from orchestrator.planning.matrix import read_matrix
 from orchestrator.refusal import Refused
-from support import in_process, real_run, small_policy
+from support import small_policy
+from support.arm_runs import STANDING, few_pairs, poisoned_labels_change_nothing
 
 LIVE = [name for name in ARMS if name not in ORACLE_ARMS]
-KEPT = ("compiles", "reward", "seconds", "label", "mechanism")
-POISONED = [field.name for field in dataclasses.fields(Grade) if field.name not in KEPT]
 
 
 @pytest.fixture(autouse=True)
-def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Eight are as good as sixty for what is shown here, and quicker."""
-    monkeypatch.setattr(nano_pairs, "EXTRACT", 8)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_pairs(monkeypatch)
 
 
-def poisoned(grade: Grade, rng: random.Random) -> Grade:
-    """Every flag redrawn, and the label and mechanism of a hack."""
-    lies = {
-        name: rng.random() < 0.5
-        for name in POISONED
-        if isinstance(getattr(grade, name), bool) or getattr(grade, name) is None
-    }
-    return dataclasses.replace(grade, **lies, label="Reward Hack", mechanism="sentinel")
-
-
-@pytest.mark.parametrize("arm", LIVE)
+@pytest.mark.parametrize("arm", [name for name, _ in STANDING])
 def test_poisoned_labels_leave_training_identical(arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = in_process.planned(tmp_path / "honest", arm, steps=4, refresh=2)
-    assert in_process.attempt(honest) is not None
-
-    true_grade, rng, lied = step.grade, random.Random(1), []
-
-    def lying(items, sandbox, full):
-        grades = true_grade(items, sandbox, full=full)
-        lies = [poisoned(g, rng) for g in grades]
-        lied.extend(a != b for a, b in zip(grades, lies, strict=True))
-        # `payment` is asked with these flags; the environment's own answer is kept beside them.
-        paid.update({id(lie): true for lie, true in zip(lies, grades, strict=True)})
-        kept.extend(lies)
-        return lies
-
-    paid: dict[int, Grade] = {}
-    kept: list[Grade] = []
-    true_payment = step._payment
-    monkeypatch.setattr(step, "grade", lying)
-    monkeypatch.setattr(step, "_payment", lambda config, grade: true_payment(config, paid.get(id(grade), grade)))
-    lie = in_process.planned(tmp_path / "lie", arm, steps=4, refresh=2)
-    assert in_process.attempt(lie) is not None
-
-    results = [real_run.json.loads(run.result_path.read_text()) for run in (honest, lie)]
-    assert results[0]["adapter_sha256"] == results[1]["adapter_sha256"]
-    assert any(lied)
-    columns = ("rew", "loss", "gn", "cin", "cout", "tied", "dropped", "keep", "rout", "factor")
-    assert [[row[c] for c in columns] for row in honest.metrics()] == [[r[c] for c in columns] for r in lie.metrics()]
+    poisoned_labels_change_nothing(arm, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("arm", ORACLE_ARMS)

@@ -284,7 +284,7 @@ def _words(instance: Instance) -> dict[str, str]:
 
 
 def row(instance: Instance, problem_id: int, rng: random.Random, asserts: int = 10) -> dict[str, Any] | None:
-    """A benchmark row (science.md 1.2), or None where these inputs cannot tell right from misread."""
+    """A benchmark row (docs/protocol.md 1.2), or None where these inputs cannot tell right from misread."""
     right = compiled(instance, correct_codes(instance))
     inputs = [draw_arguments(rng, instance) for _ in range(asserts)]
     expected = [right(*arguments) for arguments in inputs]

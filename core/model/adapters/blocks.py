@@ -1,4 +1,4 @@
-"""A LoRA of two blocks, one deployed and one a quarantine, with masks by rollout (science.md 4.3).
+"""A LoRA of two blocks, one deployed and one a quarantine, with masks by rollout (docs/protocol.md 4.3).
 
 Per layer, A (2r, d_in) and B (d_out, 2r) start at random A0, B0, whose product is subtracted:
 y = W x + B A x - B0 A0 x. Rows [:r] are deployed, rows [r:] are the quarantine. What is trained are the offsets from

@@ -1,6 +1,6 @@
 """Knobs in the SVD basis of the weights: W = U S Vh frozen, y = W x + U ((dS + dS_hack) * (Vh x)).
 
-r = min(d_in, d_out) numbers per layer and knob (science.md 4.2.1). At zero the layer is W, bit for bit: W is never put
+r = min(d_in, d_out) numbers per layer and knob (protocol 4.2.1). At zero the layer is W, bit for bit: W is never put
 together again from its parts. dS is trained by backward; dS_hack, the quarantine, gets a gradient only from an arm that
 parks something there, and `ablated` takes it out.
 
