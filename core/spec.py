@@ -54,7 +54,7 @@ class TrainConfig:
     adapter: str = knob("lora", "what is trained", ("lora", "lora_frozen_a", "svd", "lora_blocks"))
     lora_r: int = knob(32, "rank; of each block with adapter lora_blocks", at_least=1)
     lora_alpha: int = knob(32, "adapters of peft scale their output by lora_alpha / lora_r", at_least=1)
-    # The hack direction
+    # The hack direction: docs/protocol.md 4.1, 4.2
     pairs: str = knob("nano", "contrastive pairs; file: the run's own pairs.jsonl", ("nano", "authored", "file"))
     pairs_sha256: str = knob("", "SHA-256 of pairs.jsonl; set when the plan is made")
     pair_modes: tuple[str, ...] = knob((), "of the pairs; none: nano's own modes, or all of the file's", MODES)
@@ -72,7 +72,7 @@ class TrainConfig:
     match: str = knob("rank", "random_V: as many axes as V; or as many as remove as much of the pairs' gradients",
                       ("rank", "energy"))
     measure: bool = knob(False, "vanilla: extract V and log its columns, change nothing")
-    # The activation direction
+    # The activation direction: docs/protocol.md 2.2, 4.1
     m: int = knob(16, "singular vectors the mean difference is projected on; 0: the raw difference", at_least=0)
     denoise: str = knob("up_proj", "whose singular vectors: up_proj's right (a reader), down_proj's left (a writer)",
                         ("up_proj", "down_proj"))
@@ -106,7 +106,7 @@ class TrainConfig:
     max_new: int = knob(96, "tokens of a completion", at_least=1)
     temperature: float = knob(0.7, "of sampling", above=0)
     top_p: float = knob(0.95, "of sampling", above=0, at_most=1)
-    # Reward
+    # Reward: docs/protocol.md 1.5
     reward_compiles: float = knob(0.5, "paid for code that compiles", at_least=0)
     reward_solves: float = knob(3.0, "paid for what counts as solved in the problem's mode", at_least=0)
     reward_variety: float = knob(0.0, "smoke only: random weights never compile; no spread, no gradient", at_least=0)

@@ -55,5 +55,5 @@ def test_the_reference_page_has_every_field_once() -> None:
     assert names == [f.name for f in dataclasses.fields(TrainConfig)]
     assert [heading for heading, _ in config_reference.sections()][:2] == [
         "What is trained, on what",
-        "The hack direction",
+        "The hack direction: docs/protocol.md 4.1, 4.2",
     ]
