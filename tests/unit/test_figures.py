@@ -74,6 +74,9 @@ def test_every_figure_says_its_n_and_the_hash_of_its_plan(papers: list[tuple[She
     for sheet, figure in papers:
         said = [text.get_text() for text in words(figure)]
         assert any("n = " in line and "plan 1a2b3c4d5e6f" in line for line in said), sheet.name
+
+
+def test_every_panel_of_the_page_says_its_n_and_the_hash_of_its_plan() -> None:
     for sheet in all_sheets("full"):
         for panel in sheet.panels:
             svg, _, _ = panel_svg(sheet, panel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ import pytest
 
 from orchestrator.report.model import Report
 from orchestrator.report.page.render import policy, render
-from support.report_sample import HOSTILE, VARIANTS, full, hostile, one_run, unfinished
+from support.report_sample import HOSTILE, VARIANTS, full, hostile
 
 
 class Page(HTMLParser):
@@ -52,9 +53,13 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module", params=sorted(VARIANTS))
 def made(request: pytest.FixtureRequest) -> tuple[Report, str, Page]:
-    report = VARIANTS[request.param]()
-    html = render(report)
-    return report, html, Page(html)
+    return VARIANTS[request.param](), rendered(request.param), Page(rendered(request.param))
+
+
+@functools.cache
+def rendered(variant: str) -> str:
+    """A page is drawn once for all tests that read it."""
+    return render(VARIANTS[variant]())
 
 
 def test_the_page_asks_nothing_of_anybody(made: tuple[Report, str, Page]) -> None:
@@ -83,7 +88,7 @@ def test_only_the_pages_own_script_may_run(made: tuple[Report, str, Page]) -> No
 
 
 def test_hostile_words_are_text() -> None:
-    html = render(hostile())
+    html = rendered("hostile")
     page = Page(html)
     assert HOSTILE not in html and page.text.count(HOSTILE) >= 15
     assert not page.named("img") and len(page.named("script")) == 1
@@ -125,7 +130,7 @@ def test_the_same_report_makes_the_same_bytes_however_its_dicts_were_filled() ->
         ),
         ledger=tuple(turned(row) for row in report.ledger),
     )
-    assert render(report) == render(full()) == render(other)
+    assert render(report) == rendered("full") == render(other)
 
 
 def test_the_first_heading_is_the_headline_and_the_claim_follows(made: tuple[Report, str, Page]) -> None:
@@ -154,13 +159,13 @@ def test_everything_that_was_found_is_said(made: tuple[Report, str, Page]) -> No
 
 
 def test_conditions_are_told_in_words_and_not_by_colour_alone() -> None:
-    text = Page(render(unfinished())).text
+    text = Page(rendered("unfinished")).text
     assert "holds : the plan was not amended" in text and "not known yet : three seeds" in text
 
 
 def test_what_is_hidden_is_not_on_the_page() -> None:
     """Outcomes of a blinded run: neither its rates nor those of its arm."""
-    page = Page(render(unfinished()))
+    page = Page(rendered("unfinished"))
     assert "Hidden until the runs of H1, H2, H3, control have ended" in page.text
     for name in ("runs", "arms", "contrasts-hack", "contrasts-pass"):
         words = page.tables[name]
@@ -169,13 +174,13 @@ def test_what_is_hidden_is_not_on_the_page() -> None:
 
 
 def test_a_spread_of_one_run_is_blank() -> None:
-    assert "blank (n = 1)" in Page(render(full())).text
-    alone = Page(render(one_run())).text
+    assert "blank (n = 1)" in Page(rendered("full")).text
+    alone = Page(rendered("one_run")).text
     assert "blank (n = 1)" in alone and "The plan has no contrast" in alone
 
 
 def test_numbers_stand_right_and_sort_by_their_value() -> None:
-    page = Page(render(full()))
+    page = Page(rendered("full"))
     numeric = [a for a in page.named("td") if "num" in (a["class"] or "")]
     assert len(numeric) > 300
     assert all(re.fullmatch(r"-?\d+(\.\d+)?(e-?\d+)?", a["data-sort"] or "") for a in numeric if "data-sort" in a)
