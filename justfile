@@ -12,15 +12,15 @@ demo *args:
 
 # fifteen runs from plan to report, two of them killed on the way: about 20 minutes on 2 cores
 demo-full *args:
-    uv run python -m orchestrator.tools.demo_full "$@"
+    uv run python -m orchestrator.tools.demo --full "$@"
 
-# the quick tests
+# what every commit must pass: about 5 minutes on 2 cores
 test *args:
-    uv run --group models --group trackers pytest -n 2 -m "not slow" "$@"
+    uv run --group models --group trackers pytest -n 2 --dist loadfile "$@"
 
-# the tests that train for minutes
-test-slow *args:
-    uv run --group models --group trackers pytest -n 2 -m slow "$@"
+# kills, real workers, every arm, the browser, real pueue, the wheel: half an hour on 2 cores; names of files or all
+test-system *args="tests/system":
+    uv run --group models --group trackers pytest -n 2 "$@"
 
 # every exploit under every grader: the diagonal must light up, and nothing else
 check *args:
@@ -28,11 +28,11 @@ check *args:
 
 # gradings per second beside one fresh python per check; --problems FILE adds real rows; writes docs/results/bench-grading.json
 bench-grading *args:
-    PYTHONPATH=. uv run python bench/grading.py --out docs/results/bench-grading.json "$@"
+    PYTHONPATH=. uv run python -P bench/grading.py --out docs/results/bench-grading.json "$@"
 
 # the queue's commands beside their rivals: cold status, a full home, submit, a kill, the gap between two jobs
 bench-queue *args:
-    PYTHONPATH=. uv run python bench/queue.py --out docs/results/bench-queue.json "$@"
+    PYTHONPATH=. uv run python -P bench/queue.py --out docs/results/bench-queue.json "$@"
 
 # five small faults in every canonical solution of a benchmark file, and what becomes of each: docs/mutations.md
 mutations problems seed="0":
@@ -48,6 +48,13 @@ lint:
     uv run ruff format --check
     uv run mypy
     uv run vulture
+
+# both lock files again, as of pyproject.toml's date: what a box installs, and what CI does
+lock:
+    uv lock --upgrade
+    uv export --no-header --no-emit-project --no-dev > requirements.lock
+    uv export --no-header --no-emit-project --all-groups > requirements-dev.lock
+    ! grep -n "://" requirements.lock requirements-dev.lock
 
 # plan, queue, train and report on a random model, in a home that is thrown away
 fast-dev-run *args:
@@ -128,7 +135,7 @@ arms-results home="results/arms":
         uv run grpoq --home "$1" submit --backend local
         uv run grpoq --home "$1" wait
     done
-    uv run python -m bench.arms_table "$1" --out docs/results/arms.json
+    PYTHONPATH=. uv run python -P bench/arms_table.py "$1" --out docs/results/arms.json
 
 # how well hack directions separate and steer on held-out pairs: nano in two minutes, SmolLM2 in half an hour
 directions:

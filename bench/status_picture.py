@@ -5,6 +5,7 @@ The text is the command's own output at 80 columns, nothing is edited. The pictu
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -22,7 +23,7 @@ def picture(home: Path) -> str:
     command = [sys.executable, "-m", "orchestrator.cli", "--home", str(home), "status"]
     environment = os.environ | {"COLUMNS": str(WIDTH)}
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    console = Console(record=True, width=WIDTH, file=Path(os.devnull).open("w"), force_terminal=True)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ grpoq status\n{said.rstrip()}"), soft_wrap=True)
     svg = console.export_svg(title=" ", unique_id="status")
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)

@@ -16,6 +16,11 @@ from orchestrator.store.home import Home
 START_S = 10.0  # for a process to take its lock
 
 
+def program() -> list[str]:
+    """`grpoq` of this code, from any directory and under any PYTHONPATH."""
+    return [sys.executable, "-P", str(Path(__file__).parents[2] / "grpoq_entry.py")]
+
+
 def start_detached(home: Home, command: Sequence[str], log: Path, is_running: Callable[[], bool], what: str) -> None:
     """`grpoq COMMAND` of this code, unless it runs. Returns once it holds its lock. Raises Refused."""
     if is_running():
@@ -23,9 +28,9 @@ def start_detached(home: Home, command: Sequence[str], log: Path, is_running: Ca
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(home.path), *command],
+            [*program(), "--home", str(home.path), *command],
             cwd=home.path,
-            env=os.environ | {"PYTHONPATH": _code_path(), "PYTHONUNBUFFERED": "1"},
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
@@ -57,8 +62,3 @@ def take_lock(path: Path) -> int | None:
                 os.close(descriptor)
                 return None
             time.sleep(0.05)
-
-
-def _code_path() -> str:
-    here = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))

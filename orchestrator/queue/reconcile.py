@@ -11,6 +11,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,24 @@ class Waiting:
 
 
 @dataclass
+class RememberedPlan:
+    """Between passes."""
+
+    specs: dict[str, RunSpec] = field(default_factory=dict)
+    ensured: float = float("-inf")  # monotonic time at which its engine was looked after
+    open_runs: int = 1  # that can be brought on, by the last pass
+
+
+@dataclass
+class RememberedAttempt:
+    """Between passes."""
+
+    stopped: float = float("-inf")  # monotonic time of the last SIGTERM
+    ending: tuple[float, dict[str, Any]] | None = None  # since when, with what error
+    beat: tuple[Any, float] | None = None  # on another host, and since when it is the same
+
+
+@dataclass
 class Reconciler:
     home: Home
     say: Callable[[str], None] = print
@@ -51,25 +70,20 @@ class Reconciler:
     send: Callable[[RunDir, int, signal.Signals], bool] = signal_worker
     _queue: LocalQueue = field(init=False)
     _notifier: Notifier = field(init=False)
+    _backends: dict[str, Backend] = field(init=False)
+    _plans: list[tuple[PlanDir, dict[str, Any]]] = field(default_factory=list)  # of this pass
     _events: list[dict[str, Any]] = field(default_factory=list)  # of this pass, for the registry
-    _backends: dict[str, Backend] = field(default_factory=dict)
-    _specs: dict[str, dict[str, RunSpec]] = field(default_factory=dict)  # by plan
     _done: set[str] = field(default_factory=set)  # done is never left
     _finished_plans: set[str] = field(default_factory=set)
-    _states: dict[str, str] = field(default_factory=dict)
+    _of_plan: defaultdict[str, RememberedPlan] = field(default_factory=lambda: defaultdict(RememberedPlan))
+    _of_attempt: defaultdict[Any, RememberedAttempt] = field(default_factory=lambda: defaultdict(RememberedAttempt))
     _said: dict[str, str] = field(default_factory=dict)  # what was last told of something that goes on
-    _signalled: dict[tuple[str, int], float] = field(default_factory=dict)  # monotonic time of the last SIGTERM
-    _ending: dict[tuple[str, int], tuple[float, dict[str, Any]]] = field(default_factory=dict)  # since when, with what
-    _beats: dict[tuple[str, int], tuple[Any, float]] = field(default_factory=dict)  # of attempts on other hosts
-    _ensured: dict[str, float] = field(default_factory=dict)  # by plan: when its engine was looked after
-    _plans: list[tuple[PlanDir, dict[str, Any]]] = field(default_factory=list)  # of this pass
-    _open: dict[str, int] = field(default_factory=dict)  # runs by plan that can be brought on, by the last pass
     _living: dict[str, tuple[int, int]] = field(default_factory=dict)  # run id: attempt, pidfd
 
     def __post_init__(self) -> None:
         self._notifier = Notifier(self.home, self.say)
         self._queue = LocalQueue(self.home)
-        self._backends["local"] = self._queue
+        self._backends = {name: make(self.home) for name, make in BACKENDS.items()} | {"local": self._queue}
 
     def one_pass(self) -> int:
         """Returns how many runs of submitted plans can still be brought on. The caller holds `home.applying()`."""
@@ -103,7 +117,7 @@ class Reconciler:
             if waits and number and spec:
                 waiting.append(Waiting(plan.home.run(run_id), spec, number, wish["slots"]))
             open_runs += observed.progresses(run_id)
-        self._open[plan.plan_id] = open_runs
+        self._of_plan[plan.plan_id].open_runs = open_runs
         if not left:
             self._finished_plans.add(plan.plan_id)
         self._gates(plan, observed)
@@ -118,21 +132,18 @@ class Reconciler:
     # ---- one plan
     def _survey(self, plan: PlanDir, wish: dict[str, Any]) -> ObservedPlan:
         """Asks the engine, and brings it up where it does not answer: after a boot, after its daemon died."""
-        backend = self._backend(wish["backend"])
-        cache = self._specs.setdefault(plan.plan_id, {})
-        if self._since_ensured(plan) >= TIDY_S:
+        backend, remembered = self._backends[wish["backend"]], self._of_plan[plan.plan_id]
+        since = time.monotonic() - remembered.ensured
+        if since >= TIDY_S:
             self._ensure(plan, backend, wish)
-        observed = ObservedPlan(plan, backend, self._done, cache)
-        if observed.unreachable and self._since_ensured(plan) >= REPEAT_ENSURE_S and self._ensure(plan, backend, wish):
-            observed = ObservedPlan(plan, backend, self._done, cache)
+        observed = ObservedPlan(plan, backend, self._done, remembered.specs)
+        if observed.unreachable and REPEAT_ENSURE_S <= since < TIDY_S and self._ensure(plan, backend, wish):
+            observed = ObservedPlan(plan, backend, self._done, remembered.specs)
         self._tell_once(f"{plan.plan_id}, {backend.name}", observed.unreachable)
         return observed
 
-    def _since_ensured(self, plan: PlanDir) -> float:
-        return time.monotonic() - self._ensured.get(plan.plan_id, float("-inf"))
-
     def _ensure(self, plan: PlanDir, backend: Backend, wish: dict[str, Any]) -> bool:
-        self._ensured[plan.plan_id] = time.monotonic()
+        self.ensured(plan)
         try:
             backend.ensure(self._slots(backend.name, wish["slots"]))
         except Unreachable:
@@ -141,21 +152,18 @@ class Reconciler:
 
     def _slots(self, name: str, own: int) -> int:
         """An engine's group is the home's: as many at a time as the most modest of its open plans allows."""
-        others = [wish["slots"] for p, wish in self._plans if wish["backend"] == name and self._open.get(p.plan_id, 1)]
-        return min([own, *others])
+        others = [(wish["slots"], self._of_plan[p.plan_id]) for p, wish in self._plans if wish["backend"] == name]
+        return min([own, *(slots for slots, remembered in others if remembered.open_runs)])
 
     def ensured(self, plan: PlanDir) -> None:
         """Whoever submits has looked after the engine already."""
-        self._ensured[plan.plan_id] = time.monotonic()
+        self._of_plan[plan.plan_id].ensured = time.monotonic()
 
     def _gates(self, plan: PlanDir, observed: ObservedPlan) -> None:
         for verdict in observed.verdicts():
-            key = f"{plan.plan_id} gate {verdict.gate['name']}"
-            if self._said.get(key) != verdict.state:
-                self._said[key] = verdict.state
-                if self.watching:
-                    row = plan.home.run(verdict.gate["run_id"])
-                    self._event(row, f"gate {verdict.gate['name']} {verdict.state}", None, verdict.note)
+            gate = f"gate {verdict.gate['name']}"
+            if self._is_news(f"{plan.plan_id} {gate}", verdict.state) and self.watching:
+                self._event(plan.home.run(verdict.gate["run_id"]), f"{gate} {verdict.state}", None, verdict.note)
 
     # ---- one run
     def _settle(self, observed: ObservedPlan, run_id: str, place: int) -> tuple[Decision, int]:
@@ -163,14 +171,15 @@ class Reconciler:
         run = self.home.run(run_id)
         facts, decision = observed.look(run_id)
         self._remember_living(run, facts)
-        key = (run_id, facts.attempt)
-        if key in self._ending and not facts.alive:
-            _, error = self._ending.pop(key)
+        remembered = self._of_attempt[run_id, facts.attempt]
+        if remembered.ending and not facts.alive:
+            (_, error), remembered.ending = remembered.ending, None
             if not facts.has_result and facts.error is None:
                 record_error(run, facts.attempt, error)
                 observed.count_money()  # its silent hours were not in this pass's count
                 facts, decision = observed.again(run_id)
-        self._note_state(run, decision)
+        if self._is_news(f"{run_id} state", decision.state) and self.watching:
+            self._event(run, decision.state, None, decision.note)
         if decision.due == "submit" and decision.due_in_s == 0:
             # where an attempt out of reach was to be overtaken, whoever comes after a lost submission overtakes too
             return self._submit(observed, run, place, decision, take_over=bool(facts.away))
@@ -210,29 +219,27 @@ class Reconciler:
 
     def _silent_here_too(self, run: RunDir, facts: Facts) -> bool:
         """Clocks of two hosts are never compared: our own must have seen the same beat for the whole limit."""
-        key, now = (run.run_id, facts.attempt), time.monotonic()
+        remembered, now = self._of_attempt[run.run_id, facts.attempt], time.monotonic()
         beat = (run.heartbeat(facts.attempt) or {}).get("beat")
-        seen, since = self._beats.setdefault(key, (beat, now))
-        if seen != beat:
-            self._beats[key] = (beat, now)
-            return False
-        return now - since >= facts.stall_limit_s
+        if remembered.beat is None or remembered.beat[0] != beat:
+            remembered.beat = (beat, now)
+        return now - remembered.beat[1] >= facts.stall_limit_s
 
     def _stop(self, run: RunDir, attempt: int) -> None:
-        now = time.monotonic()
-        if now - self._signalled.get((run.run_id, attempt), -REPEAT_STOP_S) >= REPEAT_STOP_S:
-            self._signalled[run.run_id, attempt] = now
+        remembered, now = self._of_attempt[run.run_id, attempt], time.monotonic()
+        if now - remembered.stopped >= REPEAT_STOP_S:
+            remembered.stopped = now
             if self.send(run, attempt, signal.SIGTERM):
                 self._event(run, "told to stop", attempt)
 
     def _end(self, run: RunDir, attempt: int, error: dict[str, Any]) -> None:
         """SIGTERM, so that it can save; SIGKILL after the grace, which also reaches a stopped process."""
-        key, now = (run.run_id, attempt), time.monotonic()
-        if key not in self._ending:
-            self._ending[key] = (now, error)
+        remembered, now = self._of_attempt[run.run_id, attempt], time.monotonic()
+        if remembered.ending is None:
+            remembered.ending = (now, error)
             if self.send(run, attempt, signal.SIGTERM):
                 self._event(run, f"{error['class']}, SIGTERM", attempt)
-        elif now - self._ending[key][0] >= self._grace(error) and self.send(run, attempt, signal.SIGKILL):
+        elif now - remembered.ending[0] >= self._grace(error) and self.send(run, attempt, signal.SIGKILL):
             self._event(run, f"{error['class']}, SIGKILL", attempt)
 
     def _grace(self, error: dict[str, Any]) -> float:
@@ -282,11 +289,6 @@ class Reconciler:
             self._tell_once(sentence, "is passed over")
         return sorted(found, key=lambda pair: pair[1]["time"])
 
-    def _backend(self, name: str) -> Backend:
-        if name not in self._backends:
-            self._backends[name] = BACKENDS[name](self.home)
-        return self._backends[name]
-
     def _remember_living(self, run: RunDir, facts: Facts) -> None:
         known = self._living.get(run.run_id)
         if known and (not facts.alive or known[0] != facts.attempt):
@@ -297,17 +299,14 @@ class Reconciler:
             if handle is not None:
                 self._living[run.run_id] = (facts.attempt, handle)
 
-    def _note_state(self, run: RunDir, decision: Decision) -> None:
-        if self._states.get(run.run_id) != decision.state:
-            self._states[run.run_id] = decision.state
-            if self.watching:
-                self._event(run, decision.state, None, decision.note)
-
     def _tell_once(self, about: str, what: str) -> None:
         """Something that may go on for hours, told when it begins and when it is another thing; empty: it is over."""
-        if self._said.get(about, "") != what:
-            self._said[about] = what
+        if self._is_news(about, what):
             self.say(f"{about}  {what or 'answers again'}")
+
+    def _is_news(self, about: str, what: str) -> bool:
+        before, self._said[about] = self._said.get(about, ""), what
+        return before != what
 
     def _event(self, run: RunDir, what: str, number: int | None = None, detail: str = "") -> None:
         self.say(f"{run.run_id}  {what}{f' #{number}' if number else ''}{f'  {detail}' if detail else ''}")

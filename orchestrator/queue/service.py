@@ -10,11 +10,11 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.backends.worker_process import INHERITED_PREFIXES, scrubbed
+from orchestrator.queue.background import program
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.store.home import Home
 
@@ -62,7 +62,7 @@ class Service:
         return f"* * * * * {line.replace('%', chr(92) + '%')}  # {self.name}"
 
     def _command(self) -> list[str]:
-        return [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(self.home.path), "watch"]
+        return [*program(), "--home", str(self.home.path), "watch"]
 
     # ---- acting
     def install(self) -> list[str]:
@@ -130,9 +130,5 @@ def _write_crontab(lines: list[str]) -> None:
 def _environment() -> dict[str, str]:
     """As here and now: where models and caches are, which GPUs are lent. Never a secret."""
     kept = {name: value for name, value in scrubbed(dict(os.environ)).items() if name.startswith(INHERITED_PREFIXES)}
-    here = {"PYTHONPATH": _code(), "PATH": os.environ.get("PATH", os.defpath)}
+    here = {"PATH": os.environ.get("PATH", os.defpath)}
     return here | {name: value for name, value in kept.items() if name != "GRPOQ_HOME"}
-
-
-def _code() -> str:
-    return str(Path(__file__).parents[2])

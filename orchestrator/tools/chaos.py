@@ -7,21 +7,18 @@ rows must equal the twin's, and an offline check of what is on disk must find no
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import shutil
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from core.runs.compare import compare
 from core.runs.run_dir import RunDir
 from orchestrator.backends import default_backend, require_known
 from orchestrator.planning.matrix import parse_matrix
-from orchestrator.planning.plan import draft_plan, require_room, write_plan
+from orchestrator.planning.plan import draft_plan
 from orchestrator.planning.resolve import Choices
 from orchestrator.queue import actions
 from orchestrator.queue.processes import pueued_pid, watch_pid
@@ -30,6 +27,7 @@ from orchestrator.refusal import FAILED, Refused
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
+from orchestrator.tools import scratch_home
 from orchestrator.tools.audit import audit
 
 VICTIMS = 2
@@ -134,16 +132,14 @@ def chaos(home: Home, backend: str | None, seed: int, kills: int, say: Callable[
     home.require_writable()
     matrix = parse_matrix(MATRIX + "".join(VICTIM.format(number=n + 1) for n in range(VICTIMS)), "chaos")
     draft = draft_plan(matrix, Choices(slots=min(2, len(os.sched_getaffinity(0)))))
-    require_room(place, draft)
-    place.path.mkdir(parents=True)
-    plan, _ = write_plan(place, draft)
+    plan = scratch_home.planned(place, draft)
     say(f"{len(plan.run_ids)} equal runs in {place.path}, seed {seed}; the twin is left in peace")
     actions.submit(place, plan, name, None)
     storm = Chaos(place, plan, random.Random(seed), say, kills)
     try:
         storm.run()
     finally:
-        _stop(place, plan)
+        scratch_home.stop(place)
     wrong = _verdict(storm)
     for sentence in wrong:
         say(f"WRONG: {sentence}")
@@ -152,7 +148,7 @@ def chaos(home: Home, backend: str | None, seed: int, kills: int, say: Callable[
     if not storm.done:
         raise Refused("nothing lived long enough to be struck: nothing is shown; try again", FAILED)
     if not wrong:
-        _remove(place.path)
+        scratch_home.remove(place.path)
     return not wrong
 
 
@@ -166,25 +162,3 @@ def _verdict(storm: Chaos) -> list[str]:
             else:
                 storm.say(f"{run.run_id}: {what} equal the twin's")
     return wrong
-
-
-def _stop(home: Home, plan: PlanDir) -> None:
-    """Nothing of it may outlive the command."""
-    deadline = time.monotonic() + 20
-    for run in plan.runs():
-        if not run.has_result():
-            with contextlib.suppress(Refused):  # it has failed, or ended just now
-                actions.cancel(home, plan, run)
-    while watch_pid(home) is not None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    for pid in (watch_pid(home), pueued_pid(home)):
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-
-
-def _remove(place: Path) -> None:
-    for item in place.rglob("*"):
-        if item.is_dir() and not item.is_symlink():
-            item.chmod(0o755)  # snapshots are read-only
-    shutil.rmtree(place, ignore_errors=True)

@@ -2,24 +2,29 @@
 
 The proof is a twin: seed 41 once more, in a home of its own, left in peace. Both must end with the same weights and
 the same metrics. The twin has the same plan, slots included, so its run id and its thread count are the same too.
+
+`just demo-full`: the fifteen runs of `nano15`, the shape of `full` at nano size, from plan to report without a hand,
+two of them killed at random. What the report says is what came out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import random
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from core.runs.compare import compare
-from core.runs.run_dir import RunDir
-from orchestrator.planning import plan as planning
 from orchestrator.planning.matrix import find_matrix, read_matrix
+from orchestrator.planning.plan import draft_plan
 from orchestrator.planning.resolve import read_choices
 from orchestrator.queue import actions
 from orchestrator.queue.signals import signal_worker
@@ -28,38 +33,49 @@ from orchestrator.refusal import Refused
 from orchestrator.report.write import write_report
 from orchestrator.state.decide import TERMINAL
 from orchestrator.store.home import Home
-from orchestrator.store.plan_dir import PlanDir
 from orchestrator.terminal import columns, in_words
-from orchestrator.tools.demo_home import clear, clock
+from orchestrator.tools import scratch_home
 
+Rows = list[dict[str, Any]]  # of `plan_status`
 SEEDS = (41, 42, 43)
-LINE_EVERY_S = 10.0
+SHORTER = ("steps=80", "adapter=lora", "lr=1.5e-3", "measure=false")  # of the preset `nano`
+FULL, KILLS = "nano15", 2
+FULL_POLL_S = 1.0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m orchestrator.tools.demo", description=(__doc__ or "").partition("\n")[0]
     )
-    parser.add_argument("--home", default="demo", help="a directory of its own; wiped if a demo made it")
+    parser.add_argument("--full", action="store_true", help=f"the fifteen runs of {FULL} instead")
+    parser.add_argument("--home", help="a directory of its own; wiped if a demo made it; default: demo, or demo-full")
     parser.add_argument("--preset", default="nano", help="the plan to take the vanilla arm of")
+    parser.add_argument("--seed", type=int, help="of --full's kills; default: another one each time")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     arguments = parser.parse_args()
+    name = arguments.home or ("demo-full" if arguments.full else "demo")
+    place = Path(name).absolute()
     try:
-        shorter = ["steps=80", "adapter=lora", "lr=1.5e-3", "measure=false"] if arguments.preset == "nano" else []
-        return demo(Path(arguments.home).absolute(), arguments.preset, [*shorter, *arguments.overrides])
+        if arguments.full:
+            seed = random.SystemRandom().randrange(10_000) if arguments.seed is None else arguments.seed
+            return demo_full(place, seed, arguments.overrides)
+        shorter = SHORTER if arguments.preset == "nano" else ()
+        return demo(place, arguments.preset, [*shorter, *arguments.overrides])
     except Refused as refusal:
         print(f"grpoq: {refusal}", file=sys.stderr)
         return refusal.exit_code
     except KeyboardInterrupt:
-        print(f"\nstopped looking; the runs go on. See them: grpoq --home {arguments.home} status", file=sys.stderr)
+        print(f"\nstopped looking; the runs go on. See them: grpoq --home {name} status", file=sys.stderr)
         return 130
 
 
 def demo(place: Path, preset: str, overrides: list[str]) -> int:
     began = time.monotonic()
-    clear(place, (place, place / "twin"))
     home, twin_home = Home(place), Home(place / "twin")
-    plan, twin_plan = _plan(home, preset, overrides, SEEDS), _plan(twin_home, preset, overrides, SEEDS)
+    scratch_home.clear(place, (home.path, twin_home.path))
+    choices = read_choices("vanilla", ",".join(map(str, SEEDS)), None, None, overrides)
+    draft = draft_plan(read_matrix(find_matrix(preset)), choices)
+    plan, twin_plan = scratch_home.planned(home, draft), scratch_home.planned(twin_home, draft)
     victim, twin = plan.runs()[0], twin_plan.runs()[0]
     for other in twin_plan.runs()[1:]:
         actions.cancel(twin_home, twin_plan, other)
@@ -69,85 +85,120 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
     )
     actions.submit(twin_home, twin_plan, "local", 1)
     actions.submit(home, plan, "local", 1)  # one slot each, two processes in all
-    story = _Story(home, plan, victim, twin_home, twin_plan, twin)
-    _follow(story)
-    return _verdict(story, began)
 
+    def look() -> Rows:
+        row = next(r for r in plan_status(twin_home, twin_plan)["runs"] if r["run_id"] == twin.run_id)
+        return [*plan_status(home, plan)["runs"], {**row, "label": "twin of vanilla"}]
 
-def _plan(home: Home, preset: str, overrides: list[str], seeds: tuple[int, ...]) -> PlanDir:
-    choices = read_choices("vanilla", ",".join(map(str, seeds)), None, None, overrides)
-    draft = planning.draft_plan(read_matrix(find_matrix(preset)), choices)
-    planning.require_room(home, draft)
-    return planning.write_plan(home, draft)[0]
-
-
-class _Story:
-    """What has happened so far: the kill, the resumption, the second slot."""
-
-    def __init__(
-        self, home: Home, plan: PlanDir, victim: RunDir, twin_home: Home, twin_plan: PlanDir, twin: RunDir
-    ) -> None:
-        self.home, self.plan, self.victim = home, plan, victim
-        self.twin_home, self.twin_plan, self.twin = twin_home, twin_plan, twin
-        self.killed_at: int | None = None
-        self.resumed = False
-        self.widened = plan.slots == 1
-
-    def rows(self) -> list[dict[str, Any]]:
-        twins = [r for r in plan_status(self.twin_home, self.twin_plan)["runs"] if r["run_id"] == self.twin.run_id]
-        return [*plan_status(self.home, self.plan)["runs"], {**twins[0], "label": "twin of vanilla"}]
-
-    def advance(self, rows: list[dict[str, Any]]) -> Iterator[str]:
-        """Do what is due and say it."""
-        row = next(r for r in rows if r["run_id"] == self.victim.run_id)
+    killed, resumed, widened = False, False, plan.slots == 1
+    rows: Rows = []
+    for rows in _follow(look, began, lambda rows: ", ".join(map(_short, rows)), 10.0, 0.25, _table):
+        row = next(r for r in rows if r["run_id"] == victim.run_id)
         kept, attempt = row["checkpoint_step"] or 0, row["attempt"]
-        if self.killed_at is None and row["state"] == "running" and 0 < kept < row["step"] < row["steps"]:
-            if signal_worker(self.victim, attempt, signal.SIGKILL):
-                self.killed_at = row["step"]
-                yield f"kill -9 of seed {row['seed']}, pid {row['pid']}, at step {row['step']}; saved is step {kept}."
-        elif self.killed_at is not None and not self.resumed and attempt > 1:
-            self.resumed = True
-            yield f"Seed {row['seed']} is back by itself: attempt {attempt} goes on from step {kept}."
-        if not self.widened and rows[-1]["state"] in TERMINAL:
-            self.widened = True
-            actions.submit(self.home, self.plan, "local", self.plan.slots)
-            yield f"The twin is {rows[-1]['state']}; its slot goes to the other seeds."
+        if not killed and row["state"] == "running" and 0 < kept < row["step"] < row["steps"]:
+            killed = signal_worker(victim, attempt, signal.SIGKILL)
+            if killed:
+                _say(
+                    began,
+                    f"kill -9 of seed {row['seed']}, pid {row['pid']}, at step {row['step']}; saved is step {kept}.",
+                )
+        elif killed and not resumed and attempt > 1:
+            resumed = True
+            _say(began, f"Seed {row['seed']} is back by itself: attempt {attempt} goes on from step {kept}.")
+        if not widened and rows[-1]["state"] in TERMINAL:
+            widened = True
+            actions.submit(home, plan, "local", plan.slots)
+            _say(began, f"The twin is {rows[-1]['state']}; its slot goes to the other seeds.")
+
+    bad = [row for row in rows if row["state"] != "done"]
+    for row in bad:
+        print(f"{row['run_id']} is {row['state']}: {row['note']}; see grpoq --home {home.path} logs {row['run_id']}")
+    if bad:
+        return 1
+    if not killed:
+        print(f"Seed {SEEDS[0]} ended before it could be killed between two checkpoints: nothing is proved.")
+    same = compare(victim, twin)
+    for what, equal in same.items():
+        print(f"killed run and unbroken twin: {what} {'EQUAL' if equal else 'DIFFERENT'}")
+    print()
+    write_report(home, plan, None, False, _width())
+    print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {home.path}; look around with")
+    print(f"  grpoq --home {os.path.relpath(home.path)} status vanilla-s{SEEDS[0]}")
+    return 0 if resumed and all(same.values()) else 1
 
 
-def _follow(story: _Story) -> None:
-    """Live table on a terminal; elsewhere a line every ten seconds."""
+def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
+    began = time.monotonic()
+    scratch_home.clear(place, (place,))
+    home = Home(place)
+    choices = read_choices(None, None, None, None, ["disk_floor_gb=0.2", *overrides])
+    plan = scratch_home.planned(home, draft_plan(read_matrix(find_matrix(FULL)), choices))
+    kinds = Counter(row["kind"] for row in plan.content["runs"])
+    print(f"Planned {plan.plan_id}: {kinds['train']} training runs, a check in front and {kinds['eval']} evaluations.")
+    print(f"{KILLS} workers will be killed with -9 on the way (seed {seed}).\n")
+    actions.submit(home, plan, "local", None)
+
+    def look() -> Rows:
+        return plan_status(home, plan, all_kinds=True)["runs"]
+
+    # When: by runs that are done, so that a slow box and a quick one see the same; within a run at a random step.
+    draw, killed, rows = random.Random(seed), 0, []
+    due = sorted(draw.sample(range(1, kinds["train"] - 1), KILLS))
+    for rows in _follow(look, began, _counts, 30.0, FULL_POLL_S):
+        training = [row for row in rows if row["kind"] == "train"]
+        if killed == KILLS or sum(row["state"] == "done" for row in training) < due[killed]:
+            continue
+        running = [row for row in training if row["state"] == "running"]
+        running = [row for row in running if draw.random() < row["step"] / row["steps"] * FULL_POLL_S]
+        row = draw.choice(running) if running else None
+        if row and signal_worker(home.run(row["run_id"]), row["attempt"], signal.SIGKILL):
+            killed += 1
+            _say(
+                began, f"kill -9 of {row['run_id']} at step {row['step']}; saved is step {row['checkpoint_step'] or 0}."
+            )
+
+    print(f"\nAll runs have ended after {in_words(time.monotonic() - began)}; {killed} were killed on the way.\n")
+    write_report(home, plan, None, False, _width())
+    print(f"plan to report: {in_words(time.monotonic() - began)}")
+    return 0 if killed == KILLS and all(row["state"] == "done" for row in rows) else 1
+
+
+# ---- looking
+def _follow(
+    look: Callable[[], Rows], began: float, line: Callable[[Rows], str], line_every_s: float, poll_s: float,
+    table: Callable[[Rows], list[str]] | None = None,
+) -> Iterator[Rows]:  # fmt: skip
+    """Rows until nothing moves any more, for its caller to act on. In between a line now and then, or a live table on
+    a terminal."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    console = Console(highlight=False)
-    width = shutil.get_terminal_size((80, 24)).columns
-    began, next_line = time.monotonic(), 0.0
-    with Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else _NoLive() as live:
+    console, next_line = Console(highlight=False), 0.0
+    live = Live(console=console, refresh_per_second=4, transient=True) if table and console.is_terminal else None
+    with live or contextlib.nullcontext():
         while True:
-            rows = story.rows()
-            elapsed = clock(time.monotonic() - began)
-            for sentence in story.advance(rows):
-                console.print(f"[{elapsed}] {sentence}", markup=False, soft_wrap=True)
-            if all(row["state"] in TERMINAL for row in rows):
+            rows = look()
+            yield rows
+            if all(row["state"] in (*TERMINAL, "blocked") for row in rows):  # blocked by a gate that has failed
                 return
-            if isinstance(live, Live):
-                live.update(Text("\n".join([f"after {elapsed}", *_table(rows, width)])))
-            elif time.monotonic() >= next_line:
-                next_line = time.monotonic() + LINE_EVERY_S
-                print(f"[{elapsed}] " + ", ".join(_short(row) for row in rows), flush=True)
-            time.sleep(0.25)
+            if live and table:
+                live.update(Text("\n".join([f"after {_clock(began)}", *table(rows)])))
+            elif time.monotonic() - began >= next_line:
+                next_line = time.monotonic() - began + line_every_s
+                _say(began, line(rows))
+            time.sleep(poll_s)
 
 
-class _NoLive:
-    def __enter__(self) -> _NoLive:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
+def _say(began: float, sentence: str) -> None:
+    print(f"[{_clock(began)}] {sentence}", flush=True)
 
 
-def _table(rows: list[dict[str, Any]], width: int) -> list[str]:
+def _clock(began: float) -> str:
+    return "{}:{:02d}".format(*divmod(int(time.monotonic() - began), 60))
+
+
+def _table(rows: Rows) -> list[str]:
     table = [["run", "", "state", "step", "eta", "attempt"]]
     for row in rows:
         done = 20 * row["step"] // row["steps"]
@@ -155,7 +206,7 @@ def _table(rows: list[dict[str, Any]], width: int) -> list[str]:
         bar = "#" * done + "." * (20 - done)
         steps = f"{row['step']}/{row['steps']}"
         table.append([f"{row['label']}-s{row['seed']}", bar, row["state"], steps, eta, str(row["attempt"] or "")])
-    return columns(table, width)
+    return columns(table, _width())
 
 
 def _short(row: dict[str, Any]) -> str:
@@ -163,25 +214,14 @@ def _short(row: dict[str, Any]) -> str:
     return f"{name} {row['step']}/{row['steps']}" if row["state"] == "running" else f"{name} {row['state']}"
 
 
-def _verdict(story: _Story, began: float) -> int:
-    rows = story.rows()
-    bad = [row for row in rows if row["state"] != "done"]
-    for row in bad:
-        print(
-            f"{row['run_id']} is {row['state']}: {row['note']}; see grpoq --home {story.home.path} logs {row['run_id']}"
-        )
-    if bad:
-        return 1
-    if story.killed_at is None:
-        print("Seed 41 ended before it could be killed between two checkpoints: nothing is proved.")
-    same = compare(story.victim, story.twin)
-    for what, equal in same.items():
-        print(f"killed run and unbroken twin: {what} {'EQUAL' if equal else 'DIFFERENT'}")
-    print()
-    write_report(story.home, story.plan, None, False, shutil.get_terminal_size((80, 24)).columns)
-    print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {story.home.path}; look around with")
-    print(f"  grpoq --home {os.path.relpath(story.home.path)} status vanilla-s{SEEDS[0]}")
-    return 0 if story.killed_at is not None and story.resumed and all(same.values()) else 1
+def _counts(rows: Rows) -> str:
+    done = sum(row["state"] == "done" for row in rows)
+    running = [f"{row['label']}-s{row['seed']}" for row in rows if row["state"] == "running"]
+    return f"{done} of {len(rows)} done; running: {', '.join(running) or 'none'}"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 if __name__ == "__main__":

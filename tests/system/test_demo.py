@@ -13,7 +13,7 @@ from core.runs import durable
 from core.runs.compare import compare
 from core.runs.run_dir import RunDir
 from orchestrator.refusal import Refused
-from orchestrator.tools.demo_home import MARKER, clear
+from orchestrator.tools.scratch_home import MARKER, clear
 from support.fake_home import FakeHome
 
 

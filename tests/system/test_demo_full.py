@@ -16,7 +16,7 @@ from support.paths import REPO
 
 def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_missed(tmp_path: Path) -> None:
     place = tmp_path / "demo"
-    command = [sys.executable, "-m", "orchestrator.tools.demo_full", "--home", str(place), "--seed", "1"]
+    command = [sys.executable, "-m", "orchestrator.tools.demo", "--full", "--home", str(place), "--seed", "1"]
     command += ["--set", "steps=30", "--set", "checkpoint_every=10", "--set", "eval_every=30"]
     environment = os.environ | {"PYTHONPATH": str(REPO), "COLUMNS": "80"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=2400)

@@ -482,12 +482,12 @@ def test_many_histories_keep_every_law() -> None:
 
 
 # ---- walks
-def walk(seed: int, actions: int) -> Counter[str]:
+def walk(seed: int, length: int) -> Counter[str]:
     rng, box = random.Random(seed), Box()
     history: list[str] = []
     try:
         for action, pick in [(plan, 0), (plan, 1), (submit, seed)] + [
-            (rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], rng.randrange(256)) for _ in range(actions)
+            (rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0], rng.randrange(256)) for _ in range(length)
         ]:
             history.append(f"{action.__name__} {pick}")
             happen(box, action, pick)

@@ -49,8 +49,8 @@ def install(role=""):
 
 
 def _role_of(argv):
-    if "orchestrator.cli" in argv:
-        return next((a for a in argv[argv.index("orchestrator.cli") + 1 :] if a in COMMANDS), "")
+    if any(a == "orchestrator.cli" or a.endswith("/grpoq_entry.py") for a in argv):
+        return next((a for a in argv if a in COMMANDS), "")
     return "worker" if "worker" in argv else ""
 
 
