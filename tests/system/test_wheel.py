@@ -28,8 +28,8 @@ def uv(*arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow  # on a box without uv's cache it downloads torch
 def test_the_wheel_alone_plans_trains_and_reports(tmp_path: Path) -> None:
+    """Without uv's cache it downloads torch."""
     uv("build", "--wheel", "--out-dir", str(tmp_path / "dist"))
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()

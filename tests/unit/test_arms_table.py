@@ -14,6 +14,7 @@ from orchestrator.planning.matrix import find_matrix, read_matrix
 from orchestrator.planning.resolve import Choices
 from orchestrator.refusal import Refused
 from orchestrator.store.home import Home
+from support.paths import REPO
 
 
 def row(label: str, seed: int, hack: float, **more: Any) -> dict[str, Any]:
@@ -61,6 +62,14 @@ def test_code_that_does_not_compile_is_remarked_on() -> None:
 def test_per_seed_values_stand_beside_their_mean_and_the_files_hash() -> None:
     text = markdown(table(row("vanilla", 41, 0.9), row("vanilla", 42, 0.7)))
     assert "| vanilla | 90 / 70 = 80 |" in text and "`nano.toml` sha256 111111111111" in text
+
+
+def test_the_published_table_follows_from_the_published_runs() -> None:
+    """Contrasts and text, byte for byte: neither was changed by hand, nor by a later change of this code."""
+    published = REPO / "docs" / "results" / "arms.json"
+    content = durable.read_json(published) or {}
+    t = Table(content["plans"], content["runs"], content["missing"])
+    assert contrasts(t) == content["contrasts"] and markdown(t) == published.with_suffix(".md").read_text()
 
 
 def test_runs_of_another_file_are_refused(tmp_path: Path) -> None:
