@@ -26,7 +26,7 @@ def picture(home: Path) -> str:
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     console.print(Text(f"$ grpoq status\n{said.rstrip()}"), soft_wrap=True)
     svg = console.export_svg(title=" ", unique_id="status")
-    return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
+    return re.sub(r"@font-face \{.*?\}\s*|<!--.*?-->\s*", "", svg, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
