@@ -118,6 +118,7 @@ def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str
     found += [
         Finding("evaluation", *_split(note)) for note in outcomes.evaluations.notes if outcomes.evaluations.by_run
     ]
+    found += [*_open_evaluations(outcomes), *_other_protocols(outcomes)]
     if any(o.row.source == IN_TRAINING for o in outcomes.runs):
         found.append(Finding("fallback", "", _fallback_words(outcomes)))
     found += [Finding("unmatched", *pair) for contrast in verdict.contrasts for pair in _unmatched(outcomes, contrast)]
@@ -127,22 +128,27 @@ def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str
     return list(dict.fromkeys(found))
 
 
-def _evaluations_to_know_of(outcomes: Outcomes) -> list[Finding]:
-    """Announced ones that are not done, and what else was measured and is not shown."""
-    found = []
-    for row in outcomes.plan.content["runs"]:
-        state = outcomes.observed.state(row["run_id"]) if row["kind"] == "eval" else "done"
-        after = [i for i in row.get("after", ()) if outcomes.observed.state(i) != "done"]
-        if state != "done" and not after:
-            found.append(Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state}"))
-    others: dict[str, set[str]] = {}
-    for outcome in outcomes.runs:
-        for evaluation in evaluations(outcomes.plan.home.run(outcome.row.run_id)):
-            others.setdefault(evaluation.protocol, set()).add(outcome.row.run_id)
-    for protocol, runs in sorted(others.items()):
-        if outcomes.evaluations.by_run and protocol != outcomes.evaluations.protocol:
-            found.append(Finding("evaluation", "", f"protocol {protocol} measured {len(runs)} of these runs as well"))
-    return found
+def _open_evaluations(outcomes: Outcomes) -> list[Finding]:
+    """Registered evaluations of finished runs that are not done themselves."""
+    state = outcomes.observed.state
+    return [
+        Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state(row['run_id'])}")
+        for row in outcomes.plan.content["runs"]
+        if row["kind"] == "eval" and state(row["run_id"]) != "done"
+        if all(state(run_id) == "done" for run_id in row.get("after", ()))
+    ]
+
+
+def _other_protocols(outcomes: Outcomes) -> list[Finding]:
+    """Protocols that measured these runs and are not shown. Runs that only they measured are in the choice's notes."""
+    chosen = outcomes.evaluations
+    findings = []
+    for protocol, run_ids in sorted(chosen.measured.items()):
+        runs = run_ids & chosen.by_run.keys() if chosen.by_run else run_ids
+        rest = " as well" if chosen.by_run else ", too few to be used: `grpoq eval`"
+        if runs and protocol != chosen.protocol:
+            findings.append(Finding("evaluation", "", f"protocol {protocol} measured {len(runs)} of these runs{rest}"))
+    return findings
 
 
 def _of_run(outcome: Outcome) -> Finding:

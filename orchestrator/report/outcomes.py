@@ -85,7 +85,7 @@ def _used(found: Choice, observed: ObservedPlan, announced: set[str]) -> Choice:
     registered = any(announced & set(evaluation.published_by) for evaluation in found.by_run.values())
     if registered or 2 * covered >= sum(observed.plan.rows()[i]["kind"] == "train" for i in finished):
         return found
-    return Choice("", {}, {}, (*found.notes, f"{covered} runs were evaluated, too few to be used: `grpoq eval`"))
+    return Choice("", {}, {}, found.notes, found.measured)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 from core.runs import durable
 from orchestrator.report.gather import gather
 from orchestrator.report.model import Report
+from orchestrator.report.page.render import render
 from orchestrator.report.text import ANSWER_LINES, report_lines
 from support.fake_home import FakeHome
 from support.finished_runs import MATRIX, WORKS, Study, problem_rows, study, write_eval
+
+WITHOUT_EVALUATIONS = MATRIX[: MATRIX.index("[[job]]")] + MATRIX[MATRIX.index("[[hypothesis]]") :]
 
 
 @pytest.fixture
@@ -148,9 +152,7 @@ def test_survivors_alone_earn_no_claim(fake: FakeHome) -> None:
 
 
 def test_a_protocol_that_came_afterwards_earns_no_claim(fake: FakeHome) -> None:
-    bare = MATRIX.replace("[[job]]", "", 1)
-    head, _, tail = bare.partition('name = "eval"')
-    made = study(fake, head + tail.partition("[[hypothesis]]")[1] + tail.partition("[[hypothesis]]")[2])
+    made = study(fake, WITHOUT_EVALUATIONS)
     for row in made.plan.content["runs"]:
         name = f"{row['label']}-s{row['seed']}"
         made.finish(name, *WORKS[row["label"]], evaluated=False)
@@ -192,6 +194,62 @@ def test_two_protocols_never_meet_in_one_mean(whole: Study) -> None:
     assert not row.counted and "not evaluated by protocol" in row.why_not
     assert any("temperature 0.1" in f.text for f in report.findings if f.kind == "evaluation")
     assert arm(report, "vanilla")[0] == 2 and outcome(report, "H1") == "not decided"
+
+
+def test_evaluations_that_are_open_or_by_another_protocol_are_said_wherever_the_report_is(fake: FakeHome) -> None:
+    made = study(fake)
+    made.finish_all(without=("erase-s43",))
+    made.finish("erase-s43", *WORKS["erase"], evaluated=False)
+    for name in ("vanilla-s41", "vanilla-s42"):
+        write_eval(made.run(name), made.run(f"eval-{name}"), problem_rows(name, 0.5, 0.5), temperature=0.1)
+    report = gather(made.plan, show_hidden=True)
+    found = {(f.run, f.text) for f in report.findings if f.kind == "evaluation"}
+    assert ("eval-erase-s43", "registered, and planned") in found
+    (other,) = [text for _, text in found if text.endswith("measured 2 of these runs as well")]
+    assert other.split()[1] != report.protocol["hash"]
+    shown = (
+        html.unescape(render(report)),
+        " ".join(" ".join(report_lines(report, 80)).split()),
+        json.dumps(report.to_json()),
+    )
+    for text in shown:
+        assert "eval-erase-s43" in text and "registered, and planned" in text and other in text
+
+
+def test_an_open_evaluation_of_an_unfinished_run_is_not_news_and_a_failed_one_is(whole: Study) -> None:
+    assert not [f for f in gather(whole.plan).findings if f.kind == "evaluation"]
+    whole.run("eval-erase-s42").result_path.unlink()
+    whole.run("eval-erase-s42").cancel()
+    whole.run("eval-erase-s43").result_path.unlink()
+    whole.run("erase-s43").result_path.unlink()  # `unfinished` says so already
+    found = [f for f in gather(whole.plan).findings if f.run.startswith("eval-")]
+    assert [(f.run, f.text) for f in found] == [("eval-erase-s42", "registered, and cancelled")]
+
+
+def test_evaluations_too_few_to_be_used_are_said(fake: FakeHome) -> None:
+    made = study(fake, WITHOUT_EVALUATIONS)
+    for row in made.plan.content["runs"]:
+        made.finish(f"{row['label']}-s{row['seed']}", *WORKS[row["label"]], evaluated=False)
+    run = made.run("vanilla-s41")
+    write_eval(run, run, problem_rows("vanilla-s41", *WORKS["vanilla"]))
+    (found,) = [f for f in gather(made.plan).findings if f.kind == "evaluation"]
+    assert found.text.endswith("measured 1 of these runs, too few to be used: `grpoq eval`")
+
+
+def test_of_a_blinded_runs_other_evaluation_only_its_existence_is_said(fake: FakeHome) -> None:
+    made = study(fake)
+    made.finish_all(without=("erase-s43",))
+    write_eval(made.run("erase-s41"), made.run("eval-erase-s41"), problem_rows("x", 0.5, 0.5), temperature=0.1)
+    rates = [
+        figure
+        for path in (made.run("erase-s41").path / "eval").glob("*.json")
+        for figure in (durable.read_json(path) or {})["metrics"].values()
+        if isinstance(figure, float) and 0 < figure < 1
+    ]
+    report = gather(made.plan)
+    assert [f for f in report.findings if f.text.endswith("measured 1 of these runs as well")]
+    shown = json.dumps([(f.run, f.text) for f in report.findings])
+    assert rates and not [r for r in rates if repr(r) in shown or f"{100 * r:.1f}" in shown]
 
 
 def test_without_evaluations_the_fallback_is_said_and_nothing_is_supported(fake: FakeHome) -> None:
