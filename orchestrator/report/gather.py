@@ -18,11 +18,10 @@ from orchestrator.planning.evaluation_plan import plans_that_evaluate
 from orchestrator.report.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.report.examples import examples
 from orchestrator.report.model import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
-from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes, read_result
+from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
 from orchestrator.state.blinding import peeks, without_hidden
 from orchestrator.state.cost import cost
-from orchestrator.state.observed_plan import gate_rows
-from orchestrator.store.plan_dir import PlanDir
+from orchestrator.state.observed_plan import ObservedPlan, gate_rows
 
 OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
 HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
@@ -37,8 +36,9 @@ ALIKE = (
 )
 
 
-def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
-    outcomes = read_outcomes(plan, show_hidden)
+def gather(observed: ObservedPlan, show_hidden: bool = False) -> Report:
+    """From one look at the plan. `show_hidden`: see `read_outcomes`."""
+    plan, outcomes = observed.plan, read_outcomes(observed, show_hidden)
     verdict = judged(outcomes)
     rows = tuple(outcome.row for outcome in outcomes.runs)
     elsewhere = _elsewhere(outcomes)
@@ -63,11 +63,11 @@ def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
             "preempted": sum(row.preemptions for row in rows),
             "elsewhere": len(elsewhere),
         },
-        gates=tuple(without_hidden(outcomes.observed, gate_rows(outcomes.observed), outcomes.hidden)),
+        gates=tuple(without_hidden(observed, gate_rows(observed), outcomes.hidden)),
         ledger=tuple(plan.ledger()),
         peeks=tuple(peeks(plan)),
-        cost=cost(plan),
-        curves=tuple(_curve(plan.home.run(o.row.run_id), o) for o in outcomes.runs if o.row.attempts),
+        cost=cost(observed),
+        curves=tuple(_curve(o) for o in outcomes.runs if o.row.attempts),
         examples=tuple(
             example
             for outcome in outcomes.runs
@@ -249,7 +249,7 @@ def _base(outcomes: Outcomes) -> dict[str, Any] | None:
             if found.protocol == outcomes.evaluations.protocol and not found.run_id:
                 return {"source": f"{run_id}/eval/{found.hash}.json", **_shown(found.metrics)}
     for outcome in outcomes.runs:
-        result = read_result(home.run(outcome.row.run_id))
+        result = outcomes.observed.result(outcome.row.run_id) or {}
         if outcome.finished and result.get("base"):
             return {
                 "source": f"{outcome.row.label}-s{outcome.row.seed} before its first step",
@@ -262,8 +262,8 @@ def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: metrics.get(name) for name in (*RATES, "n_hinted", "n_pass")}
 
 
-def _curve(run: RunDir, outcome: Outcome) -> Curve:
-    rows, evals = run.metrics(), run.evals()
+def _curve(outcome: Outcome) -> Curve:
+    rows, evals = outcome.metrics, outcome.evals
     hidden = outcome.row.blinded
     names = HEALTH_COLUMNS if hidden else (*OUTCOME_COLUMNS, *HEALTH_COLUMNS)
     return Curve(

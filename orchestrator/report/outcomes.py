@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from core.statistics import comparison
@@ -20,7 +19,7 @@ from core.tripwires import collapsed
 from orchestrator.report.model import RATES, RunRow
 from orchestrator.state.blinding import hidden_labels
 from orchestrator.state.decide import Decision
-from orchestrator.state.lifetimes import lifetimes, total_seconds
+from orchestrator.state.lifetimes import total_seconds
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import exit_code
 from orchestrator.state.progress import steps_done
@@ -41,6 +40,8 @@ class Outcome:
     left_out: bool  # and would count, but for a rule of the plan
     hack: Rates | None
     passing: Rates | None
+    metrics: list[dict[str, Any]]  # rows by step
+    evals: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class Outcomes:
         return list(dict.fromkeys(outcome.row.label for outcome in self.runs))
 
 
-def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
+def read_outcomes(observed: ObservedPlan, show_hidden: bool = False) -> Outcomes:
     """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
-    observed = ObservedPlan(plan)
+    plan = observed.plan
     hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
     registered = Registered.of_plan(plan.content)
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
@@ -100,9 +101,10 @@ class _Reader:
     def outcome(self, planned: dict[str, Any]) -> Outcome:
         run_id, label = planned["run_id"], planned["label"]
         run, spec, decision = self.plan.home.run(run_id), self.observed.spec(run_id), self.observed.decision(run_id)
-        result = read_result(run)
+        result = self.observed.result(run_id) or {}
+        steps, evals = run.metrics(), run.evals()
         evaluation = self._evaluation(run_id, result)
-        wrong = self._wrong(run, spec, result, decision)
+        wrong = self._wrong(run, spec, result, decision, [row["step"] for row in steps])
         unlike = "" if wrong else self._unlike(evaluation)
         by_rule = "" if wrong or unlike else self._left_out(result)
         rule = unlike or by_rule
@@ -128,21 +130,21 @@ class _Reader:
             n_pass=metrics.get("n_pass"),
             n_problems=len(hack) if hack else None,
             takeoff_step=result.get("takeoff_step") if shown else None,
-            collapsed=None if blinded else _collapsed(run, result, decision),
+            collapsed=None if blinded else _collapsed(evals, result, decision),
             hack_by_mode=metrics.get("hack_by_mode", {}),
             pass_by_mode=metrics.get("pass_by_mode", {}),
             as_trained=_as_trained(metrics),
-            health=_health(run),
+            health={name: steps[-1].get(name) for name in HEALTH} if steps else {},
             steps=spec.config.steps if spec and decision.state == "done" else steps_done(run),
             steps_planned=spec.config.steps if spec else 0,
             attempts=len(run.attempts()),
             preemptions=preemptions(run),
-            wall_s=round(total_seconds(lifetimes(run)), 1) if run.attempts() else None,
-            cost=self._cost(run),
+            wall_s=round(total_seconds(self.observed.lifetimes(run)), 1) if run.attempts() else None,
+            cost=self.observed.share(run),
             adapter_sha256=result.get("adapter_sha256", ""),
             snapshot=run.snapshot(),
         )
-        return Outcome(row, spec, shown, shown and bool(by_rule), hack, passing)
+        return Outcome(row, spec, shown, shown and bool(by_rule), hack, passing, steps, evals)
 
     def _evaluation(self, run_id: str, result: dict[str, Any]) -> Evaluation | None:
         """Of the very weights that the result names."""
@@ -151,7 +153,9 @@ class _Reader:
             return None
         return found
 
-    def _wrong(self, run: RunDir, spec: RunSpec | None, result: dict[str, Any], decision: Decision) -> str:
+    def _wrong(
+        self, run: RunDir, spec: RunSpec | None, result: dict[str, Any], decision: Decision, steps: list[int]
+    ) -> str:
         """Why nothing may be read from it; empty: nothing is wrong."""
         ours = self.plan.content["hash"]
         for name, found in (("spec.json", spec.plan_hash if spec else ours), ("result.json", result.get("plan_hash"))):
@@ -163,7 +167,7 @@ class _Reader:
             return f"not finished: {decision.state}{f', {decision.note}' if decision.note else ''}"
         if not result:
             return "its result.json is torn"
-        steps, planned = [row["step"] for row in run.metrics()], spec.config.steps if spec else result.get("steps", 0)
+        planned = spec.config.steps if spec else result.get("steps", 0)
         if steps != list(range(1, planned + 1)):
             return f"it kept {len(steps)} metrics rows of {planned} steps: not read"
         return ""
@@ -178,28 +182,15 @@ class _Reader:
             return f"not evaluated by protocol {self.chosen.protocol} like the rest (`grpoq eval`)"
         return ""
 
-    def _cost(self, run: RunDir) -> float | None:
-        per_hour = self.plan.content["budget"].get("per_hour")
-        if per_hour is None:
-            return None
-        slots = self.observed.wish["slots"] if self.observed.wish else self.plan.slots
-        return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)
 
-
-def read_result(run: RunDir) -> dict[str, Any]:
-    """Empty where there is none, or none that can be read."""
-    result = durable.read_json(run.result_path)
-    return result if isinstance(result, dict) else {}
-
-
-def _collapsed(run: RunDir, result: dict[str, Any], decision: Decision) -> bool | None:
+def _collapsed(evals: list[dict[str, Any]], result: dict[str, Any], decision: Decision) -> bool | None:
     """A run that its tripwire ended collapsed as much as one that was let go on."""
     if result or decision.state != "failed":
         return result.get("collapsed")
     if (decision.error or {}).get("class") != "tripwire":
         return None
-    evals = [row for row in run.evals() if row.get("pass_rate") is not None]
-    return len(evals) > 1 and collapsed(evals[-1]) and not collapsed(evals[0])
+    known = [row for row in evals if row.get("pass_rate") is not None]
+    return len(known) > 1 and collapsed(known[-1]) and not collapsed(known[0])
 
 
 def preemptions(run: RunDir) -> int:
@@ -237,8 +228,3 @@ def _as_trained(metrics: dict[str, Any]) -> dict[str, float | None]:
         return {name: metrics["as_trained"].get(name) for name in RATES}
     found = {name: metrics.get(f"{name}_as_trained") for name in RATES}
     return found if any(value is not None for value in found.values()) else {}
-
-
-def _health(run: RunDir) -> dict[str, float | None]:
-    rows = run.metrics()
-    return {name: rows[-1].get(name) for name in HEALTH} if rows else {}

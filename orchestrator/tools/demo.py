@@ -32,6 +32,7 @@ from orchestrator.reading.status import plan_status
 from orchestrator.refusal import Refused
 from orchestrator.report.write import write_report
 from orchestrator.state.decide import TERMINAL
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.terminal import columns, in_words
 from orchestrator.tools import scratch_home
@@ -87,8 +88,8 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
     actions.submit(home, plan, "local", 1)  # one slot each, two processes in all
 
     def look() -> Rows:
-        row = next(r for r in plan_status(twin_home, twin_plan)["runs"] if r["run_id"] == twin.run_id)
-        return [*plan_status(home, plan)["runs"], {**row, "label": "twin of vanilla"}]
+        row = next(r for r in plan_status(ObservedPlan(twin_plan))["runs"] if r["run_id"] == twin.run_id)
+        return [*plan_status(ObservedPlan(plan))["runs"], {**row, "label": "twin of vanilla"}]
 
     killed, resumed, widened = False, False, plan.slots == 1
     rows: Rows = []
@@ -139,7 +140,7 @@ def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
     actions.submit(home, plan, "local", None)
 
     def look() -> Rows:
-        return plan_status(home, plan, all_kinds=True)["runs"]
+        return plan_status(ObservedPlan(plan), all_kinds=True)["runs"]
 
     # When: by runs that are done, so that a slow box and a quick one see the same; within a run at a random step.
     draw, killed, rows = random.Random(seed), 0, []
