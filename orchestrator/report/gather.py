@@ -17,15 +17,24 @@ from core.statistics.hypotheses import ALPHA
 from orchestrator.planning.evaluation_plan import plans_that_evaluate
 from orchestrator.report.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.report.examples import examples
-from orchestrator.report.model import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
+from orchestrator.report.model import (
+    EVAL_COLUMNS,
+    HEALTH_COLUMNS,
+    OUTCOME_COLUMNS,
+    RATES,
+    ArmRow,
+    Contrast,
+    Curve,
+    Finding,
+    Report,
+    RunRow,
+)
 from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
-from orchestrator.state.blinding import peeks, without_hidden
+from orchestrator.report.redact import redacted
+from orchestrator.state.blinding import hidden_labels, peeks
 from orchestrator.state.cost import cost
-from orchestrator.state.observed_plan import ObservedPlan, gate_rows
+from orchestrator.state.observed_plan import ObservedPlan
 
-OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
-HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
-EVAL_COLUMNS = ("hack_rate", "pass_rate", "n_hinted", "n_pass")
 EXAMPLES_PER_LABEL = 1
 # What runs that are compared must have alike, whatever their arms do: docs/protocol.md 6.2's guard.
 ALIKE = (
@@ -37,8 +46,13 @@ ALIKE = (
 
 
 def gather(observed: ObservedPlan, show_hidden: bool = False) -> Report:
-    """From one look at the plan. `show_hidden`: see `read_outcomes`."""
-    plan, outcomes = observed.plan, read_outcomes(observed, show_hidden)
+    """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
+    hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
+    return report_of(redacted(read_outcomes(observed), hidden))
+
+
+def report_of(outcomes: Outcomes) -> Report:
+    plan = outcomes.plan
     verdict = judged(outcomes)
     rows = tuple(outcome.row for outcome in outcomes.runs)
     elsewhere = _elsewhere(outcomes)
@@ -63,10 +77,10 @@ def gather(observed: ObservedPlan, show_hidden: bool = False) -> Report:
             "preempted": sum(row.preemptions for row in rows),
             "elsewhere": len(elsewhere),
         },
-        gates=tuple(without_hidden(observed, gate_rows(observed), outcomes.hidden)),
+        gates=tuple(outcomes.gates),
         ledger=tuple(plan.ledger()),
         peeks=tuple(peeks(plan)),
-        cost=cost(observed),
+        cost=cost(outcomes.observed),
         curves=tuple(_curve(o) for o in outcomes.runs if o.row.attempts),
         examples=tuple(
             example
@@ -264,14 +278,13 @@ def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def _curve(outcome: Outcome) -> Curve:
     rows, evals = outcome.metrics, outcome.evals
-    hidden = outcome.row.blinded
-    names = HEALTH_COLUMNS if hidden else (*OUTCOME_COLUMNS, *HEALTH_COLUMNS)
+    names = [n for n in (*OUTCOME_COLUMNS, *HEALTH_COLUMNS) if any(n in row for row in rows)]
     return Curve(
         run=f"{outcome.row.label}-s{outcome.row.seed}",
         label=outcome.row.label,
         seed=outcome.row.seed,
         steps=tuple(row["step"] for row in rows),
         columns={name: tuple(row.get(name) for row in rows) for name in names},
-        eval_steps=() if hidden else tuple(row["step"] for row in evals),
-        evals={} if hidden else {name: tuple(row.get(name) for row in evals) for name in EVAL_COLUMNS},
+        eval_steps=tuple(row["step"] for row in evals),
+        evals={name: tuple(row.get(name) for row in evals) for name in EVAL_COLUMNS} if evals else {},
     )

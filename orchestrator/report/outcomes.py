@@ -16,17 +16,15 @@ from core.spec import RunSpec
 from core.statistics import comparison
 from core.statistics.evaluations import Choice, Evaluation, Rates, choose
 from core.tripwires import collapsed
-from orchestrator.report.model import RATES, RunRow
-from orchestrator.state.blinding import hidden_labels
+from orchestrator.report.model import LAST_STEP, RATES, RunRow
 from orchestrator.state.decide import Decision
 from orchestrator.state.lifetimes import total_seconds
-from orchestrator.state.observed_plan import ObservedPlan
+from orchestrator.state.observed_plan import ObservedPlan, gate_rows
 from orchestrator.state.observed_run import exit_code
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir, all_plans
 from orchestrator.store.preregistration import Registered
 
-HEALTH = ("kl", "gn", "cin", "cin_rand", "cout", "lp_s", "len", "comp", "trunc", "tied")
 IN_TRAINING = "result.json (last evaluation in training)"
 
 
@@ -49,9 +47,10 @@ class Outcomes:
     plan: PlanDir
     observed: ObservedPlan
     registered: Registered
-    hidden: frozenset[str]  # labels
     evaluations: Choice
     runs: tuple[Outcome, ...]  # by label in the plan's order, then seed
+    gates: list[dict[str, Any]]
+    hidden: frozenset[str] = frozenset()  # labels whose outcomes were taken out
 
     def of(self, label: str) -> list[Outcome]:
         return [outcome for outcome in self.runs if outcome.row.label == label]
@@ -61,10 +60,9 @@ class Outcomes:
         return list(dict.fromkeys(outcome.row.label for outcome in self.runs))
 
 
-def read_outcomes(observed: ObservedPlan, show_hidden: bool = False) -> Outcomes:
-    """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
+def read_outcomes(observed: ObservedPlan) -> Outcomes:
+    """All of them; `redacted` takes out what is blinded."""
     plan = observed.plan
-    hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
     registered = Registered.of_plan(plan.content)
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
     labels = list(dict.fromkeys(row["label"] for row in planned))
@@ -75,8 +73,9 @@ def read_outcomes(observed: ObservedPlan, show_hidden: bool = False) -> Outcomes
     chosen = _used(
         choose([plan.home.run(row["run_id"]) for row in planned], announced, newest_first), observed, announced
     )
-    reader = _Reader(plan, observed, registered, hidden, chosen, {row["label"]: row["arm"] for row in planned})
-    return Outcomes(plan, observed, registered, hidden, chosen, tuple(reader.outcome(row) for row in planned))
+    reader = _Reader(plan, observed, registered, chosen, {row["label"]: row["arm"] for row in planned})
+    runs = tuple(reader.outcome(row) for row in planned)
+    return Outcomes(plan, observed, registered, chosen, runs, gate_rows(observed))
 
 
 def _used(found: Choice, observed: ObservedPlan, announced: set[str]) -> Choice:
@@ -94,7 +93,6 @@ class _Reader:
     plan: PlanDir
     observed: ObservedPlan
     registered: Registered
-    hidden: frozenset[str]
     chosen: Choice
     arm_of: Mapping[str, str]  # by label
 
@@ -108,10 +106,9 @@ class _Reader:
         unlike = "" if wrong else self._unlike(evaluation)
         by_rule = "" if wrong or unlike else self._left_out(result)
         rule = unlike or by_rule
-        blinded = label in self.hidden
-        shown = bool(result) and not wrong and not blinded
-        metrics = (evaluation.metrics if evaluation else result) if shown else {}
-        hack, passing = (evaluation.hack_rates, evaluation.pass_rates) if shown and evaluation else (None, None)
+        finished = bool(result) and not wrong
+        metrics = (evaluation.metrics if evaluation else result) if finished else {}
+        hack, passing = (evaluation.hack_rates, evaluation.pass_rates) if finished and evaluation else (None, None)
         row = RunRow(
             run_id=run_id,
             label=label,
@@ -120,21 +117,21 @@ class _Reader:
             state=decision.state,
             note=decision.note,
             role=self.registered.role(label, planned["arm"], self.arm_of),
-            counted=shown and not rule,
-            why_not=wrong or rule or ("hidden until the runs of its contrast have ended" if blinded else ""),
-            blinded=blinded,
+            counted=finished and not rule,
+            why_not=wrong or rule,
+            blinded=False,
             source=f"eval/{evaluation.hash}.json" if evaluation else IN_TRAINING if result else "",
             rates={name: metrics.get(name) for name in RATES},
             bounds=_bounds(run_id, metrics, hack, passing),
             n_hinted=metrics.get("n_hinted"),
             n_pass=metrics.get("n_pass"),
             n_problems=len(hack) if hack else None,
-            takeoff_step=result.get("takeoff_step") if shown else None,
-            collapsed=None if blinded else _collapsed(evals, result, decision),
+            takeoff_step=result.get("takeoff_step") if finished else None,
+            collapsed=_collapsed(evals, result, decision),
             hack_by_mode=metrics.get("hack_by_mode", {}),
             pass_by_mode=metrics.get("pass_by_mode", {}),
             as_trained=_as_trained(metrics),
-            health={name: steps[-1].get(name) for name in HEALTH} if steps else {},
+            health={name: steps[-1].get(name) for name in LAST_STEP} if steps else {},
             steps=spec.config.steps if spec and decision.state == "done" else steps_done(run),
             steps_planned=spec.config.steps if spec else 0,
             attempts=len(run.attempts()),
@@ -144,7 +141,7 @@ class _Reader:
             adapter_sha256=result.get("adapter_sha256", ""),
             snapshot=run.snapshot(),
         )
-        return Outcome(row, spec, shown, shown and bool(by_rule), hack, passing, steps, evals)
+        return Outcome(row, spec, finished, finished and bool(by_rule), hack, passing, steps, evals)
 
     def _evaluation(self, run_id: str, result: dict[str, Any]) -> Evaluation | None:
         """Of the very weights that the result names."""

@@ -18,7 +18,6 @@ from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.plan_dir import PlanDir, all_plans
 from orchestrator.store.preregistration import Registered
 
-OUTCOMES = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate")  # and what is by mode or step of them
 PEEKS = "peeks.jsonl"
 
 

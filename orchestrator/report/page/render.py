@@ -20,7 +20,6 @@ from orchestrator.report.page.figure_key import Entry, key_of
 from orchestrator.report.page.figures import sheets, write_figures
 from orchestrator.report.page.formatting import number, percent
 from orchestrator.report.page.inline_svg import inline_panel
-from orchestrator.report.redact import redacted
 
 __all__ = ["render", "write_figures"]
 
@@ -51,7 +50,6 @@ def render(report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    report = redacted(report)
     script = (TEMPLATES / "report.js").read_text()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
