@@ -18,7 +18,7 @@ from orchestrator.state.pace import Interval, Measured, measure, pace_of, run_se
 from orchestrator.state.progress import steps_done
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import all_plans, read_spec
-from orchestrator.terminal import in_words
+from orchestrator.wording import duration, plural
 
 ZERO = Interval(0.0, 0.0, 0.0)
 
@@ -162,8 +162,7 @@ def cost_lines(answer: dict[str, Any]) -> list[str]:
     lines = []
     for row in answer["runs"]:
         if row["attempts"]:
-            attempts = f"{row['attempts']} attempts" if row["attempts"] > 1 else "1 attempt"
-            lines.append(f"  {row['run_id']}  {in_words(row['hours'] * 3600)}, {attempts}")
+            lines.append(f"  {row['run_id']}  {duration(row['hours'] * 3600)}, {plural(row['attempts'], 'attempt')}")
     spent = f", {answer['spent']:.2f} {currency}".rstrip() if answer["spent"] is not None else ""
     lines.append(f"spent: {answer['spent_box_hours']:.2f} box hours{spent}")
     if answer["left_box_hours"] is None:

@@ -34,8 +34,9 @@ from orchestrator.report.write import write_report
 from orchestrator.state.decide import TERMINAL
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
-from orchestrator.terminal import columns, in_words
+from orchestrator.terminal import columns
 from orchestrator.tools import scratch_home
+from orchestrator.wording import duration
 
 Rows = list[dict[str, Any]]  # of `plan_status`
 SEEDS = (41, 42, 43)
@@ -123,7 +124,7 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
         print(f"killed run and unbroken twin: {what} {'EQUAL' if equal else 'DIFFERENT'}")
     print()
     write_report(home, plan, None, False, _width())
-    print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {home.path}; look around with")
+    print(f"\nThe demo took {duration(time.monotonic() - began)}. Its home is {home.path}; look around with")
     print(f"  grpoq --home {os.path.relpath(home.path)} status vanilla-s{SEEDS[0]}")
     return 0 if resumed and all(same.values()) else 1
 
@@ -158,9 +159,9 @@ def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
                 began, f"kill -9 of {row['run_id']} at step {row['step']}; saved is step {row['checkpoint_step'] or 0}."
             )
 
-    print(f"\nAll runs have ended after {in_words(time.monotonic() - began)}; {killed} were killed on the way.\n")
+    print(f"\nAll runs have ended after {duration(time.monotonic() - began)}; {killed} were killed on the way.\n")
     write_report(home, plan, None, False, _width())
-    print(f"plan to report: {in_words(time.monotonic() - began)}")
+    print(f"plan to report: {duration(time.monotonic() - began)}")
     return 0 if killed == KILLS and all(row["state"] == "done" for row in rows) else 1
 
 
@@ -203,7 +204,7 @@ def _table(rows: Rows) -> list[str]:
     table = [["run", "", "state", "step", "eta", "attempt"]]
     for row in rows:
         done = 20 * row["step"] // row["steps"]
-        eta = in_words(row["eta_s"]) if row["eta_s"] is not None else ""
+        eta = duration(row["eta_s"]) if row["eta_s"] is not None else ""
         bar = "#" * done + "." * (20 - done)
         steps = f"{row['step']}/{row['steps']}"
         table.append([f"{row['label']}-s{row['seed']}", bar, row["state"], steps, eta, str(row["attempt"] or "")])
