@@ -149,21 +149,24 @@ def status(
     from orchestrator.reading.status_text import plan_lines, run_lines
     from orchestrator.state import blinding
     from orchestrator.state.decide import TERMINAL
+    from orchestrator.state.observed_plan import ObservedPlan
     from orchestrator.store.plan_dir import choose_plan, find_run
 
     if watch and as_json:
         raise Refused("--watch and --json: --json prints one document; ask again as often as you like")
-    here = _home(ctx, home)
-    if peek:
-        blinding.record_if_hidden(find_run(here, run, plan)[0] if run else choose_plan(here, plan), "status")
+    here, to_record = _home(ctx, home), peek
     while True:
-        if run is None:
-            chosen = choose_plan(here, plan)
-            answer = plan_status(here, chosen, all_kinds, peek)
+        chosen, of_run = find_run(here, run, plan) if run else (choose_plan(here, plan), None)
+        observed = ObservedPlan(chosen)
+        if to_record:
+            blinding.record_if_hidden(observed, "status")
+            to_record = False
+        if of_run is None:
+            answer = plan_status(observed, all_kinds, peek)
             lines = plan_lines(answer, chosen.plan_id, _width())
             rows = [*answer["runs"], *answer["others"]]
         else:
-            answer = run_status(here, *find_run(here, run, plan), peek)
+            answer = run_status(observed, of_run, peek)
             lines = run_lines(answer, _width())
             rows = [answer]
         if watch and sys.stdout.isatty() and not as_json:
@@ -315,10 +318,11 @@ def cost(ctx: typer.Context, as_json: JsonOption = False, plan: PlanOption = Non
     """What was spent, what is left to spend, and whether it fits the cap."""
     from orchestrator.state.cost import cost as count
     from orchestrator.state.cost import cost_lines
+    from orchestrator.state.observed_plan import ObservedPlan
     from orchestrator.store.plan_dir import choose_plan
 
     here = _home(ctx, home)
-    answer = count(choose_plan(here, plan))
+    answer = count(ObservedPlan(choose_plan(here, plan)))
     print(json.dumps(answer) if as_json else "\n".join(cost_lines(answer)))
 
 

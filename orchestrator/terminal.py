@@ -1,18 +1,8 @@
-"""Text for a terminal: a table as wide as it may be, and durations in words."""
+"""A table for a terminal, as wide as it may be."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-
-def in_words(seconds: float) -> str:
-    """`41s`, `12m`, `3h05`: three to five characters in every table."""
-    whole = int(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}"
 
 
 def columns(table: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -55,6 +55,7 @@ class Choice:
     protocol_settings: dict[str, Any]
     by_run: dict[str, Evaluation]
     notes: tuple[str, ...]
+    measured: dict[str, frozenset[str]] = field(default_factory=dict)  # ids of the runs that each protocol measured
 
 
 def protocol_settings(conditions: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,8 +96,13 @@ def choose(runs: Sequence[RunDir], registered: Collection[str] = (), newest_firs
 
     everything = sorted((e for of_run in found.values() for e in of_run), key=rank)
     announced = [e for e in everything if _is_registered(e, registered)]
-    covered = {e.protocol: sum(any(f.protocol == e.protocol for f in of) for of in found.values()) for e in everything}
-    best = max(announced or everything, key=lambda e: covered[e.protocol], default=None)  # of equals the first
+    measured = {
+        e.protocol: frozenset(
+            run_id for run_id, of_run in found.items() if any(f.protocol == e.protocol for f in of_run)
+        )
+        for e in everything
+    }
+    best = max(announced or everything, key=lambda e: len(measured[e.protocol]), default=None)  # of equals the first
     if best is None:
         return Choice("", {}, {}, tuple(_notes(runs, found, {}, None)))
     of_protocol = {
@@ -104,7 +110,7 @@ def choose(runs: Sequence[RunDir], registered: Collection[str] = (), newest_firs
     }
     by_run = {run_id: candidates[0] for run_id, candidates in of_protocol.items() if candidates}
     notes = [*_notes(runs, found, by_run, best), *_spare(of_protocol), *_worked_otherwise(by_run)]
-    return Choice(best.protocol, best.protocol_settings, by_run, tuple(notes))
+    return Choice(best.protocol, best.protocol_settings, by_run, tuple(notes), measured)
 
 
 def _is_registered(evaluation: Evaluation, registered: Collection[str]) -> bool:

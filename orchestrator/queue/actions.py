@@ -105,7 +105,7 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         held = observed.held(run.run_id)
         if held:
             raise Refused(f"{run.run_id} cannot go on: {held}")
-        record_reopening(plan, run.run_id)
+        record_reopening(observed, run.run_id)
         away = bool(observed.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
         order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id), away)
         backend = BACKENDS[wish["backend"]](home)

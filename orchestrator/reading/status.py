@@ -12,39 +12,36 @@ from core.runs.run_dir import RunDir
 from orchestrator.queue.watch import is_running
 from orchestrator.refusal import Refused
 from orchestrator.state.blinding import hidden_labels, without_hidden
-from orchestrator.state.budget import box_cost
 from orchestrator.state.decide import TERMINAL, Decision
-from orchestrator.state.lifetimes import lifetime, lifetimes, total_seconds
+from orchestrator.state.lifetimes import lifetime
 from orchestrator.state.observed_plan import ObservedPlan, gate_rows
 from orchestrator.state.observed_run import Facts, exit_code
 from orchestrator.state.progress import newest_checkpoint
-from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, choose_plan, evaluated_plan
 
 SCHEMA = 1
 
 
-def plan_status(home: Home, plan: PlanDir, all_kinds: bool = False, show_hidden: bool = False) -> dict[str, Any]:
+def plan_status(observed: ObservedPlan, all_kinds: bool = False, show_hidden: bool = False) -> dict[str, Any]:
     """`show_hidden`: a look at outcomes of contrasts that are not complete, which whoever asks has recorded."""
-    observed = ObservedPlan(plan)
+    plan = observed.plan
     all_kinds = all_kinds or all(row["kind"] != "train" for row in plan.content["runs"])  # a plan of evaluations
     wanted = [row for row in plan.content["runs"] if all_kinds or row["kind"] == "train"]
     hidden = set() if show_hidden else hidden_labels(observed)
     rows = [_row(observed, row) | _outcome(observed, row, hidden) for row in wanted]
-    budget, spent = plan.budget(), box_cost(plan)
     answer = {
         "schema": SCHEMA,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
         "backend": observed.wish["backend"] if observed.wish else None,
         "counts": dict(Counter(row["state"] for row in rows)),
         "runs": rows,
-        "slots": observed.wish["slots"] if observed.wish else plan.slots,
-        "watch": is_running(home),
+        "slots": observed.slots,
+        "watch": is_running(plan.home),
         "unreachable": observed.unreachable,
         "gates": without_hidden(observed, gate_rows(observed), hidden),
         "hidden": sorted(hidden),
         "others": [] if all_kinds else _others(observed),
-        "cost": None if spent is None else {"spent": round(spent, 4), **budget},
+        "cost": None if observed.spent is None else {"spent": round(observed.spent, 4), **plan.budget()},
         "amendments": len(plan.ledger()),
     }
     return answer | {"next": _for_plan(plan, next_of_plan(answer))}
@@ -60,12 +57,12 @@ def _others(observed: ObservedPlan) -> list[dict[str, Any]]:
     return found
 
 
-def run_status(home: Home, plan: PlanDir, run: RunDir, show_hidden: bool = False) -> dict[str, Any]:
-    observed = ObservedPlan(plan)
+def run_status(observed: ObservedPlan, run: RunDir, show_hidden: bool = False) -> dict[str, Any]:
+    plan = observed.plan
     planned = plan.rows()[run.run_id]
     hidden = set() if show_hidden else hidden_labels(observed)
     row = _row(observed, planned) | _outcome(observed, planned, hidden)
-    sha256 = _adapter_sha256(run)
+    sha256 = _adapter_sha256(observed, run)
     spec = observed.spec(run.run_id)
     gates = without_hidden(observed, gate_rows(observed, run.run_id), hidden)
     return {
@@ -173,7 +170,7 @@ def _row(observed: ObservedPlan, planned: dict[str, Any]) -> dict[str, Any]:
         "heartbeat_age_s": round(facts.silent_s, 1) if running and facts.silent_s is not None else None,
         "checkpoint_step": checkpoint,
         "eta_s": round((steps - step) * pace, 1) if pace and steps else None,
-        "cost": _cost(observed, run),
+        "cost": observed.share(run),
         "note": decision.note,
         "error": _error(decision),
         "seconds_per_step": pace,
@@ -185,11 +182,10 @@ def _outcome(observed: ObservedPlan, planned: dict[str, Any], hidden: Container[
     if planned["kind"] != "train":
         return {}
     run = observed.plan.home.run(planned["run_id"])
-    found: dict[str, Any] = {}
+    newest: dict[str, Any] = {}
     if planned["label"] not in hidden:
-        result = durable.read_json(run.result_path)
-        found = result if isinstance(result, dict) else next(reversed(run.evals()), {})
-    return {name: found.get(name) for name in ("hack_rate", "pass_rate")}
+        newest = observed.result(run.run_id) or next(reversed(run.evals()), {})
+    return {name: newest.get(name) for name in ("hack_rate", "pass_rate")}
 
 
 def _error(decision: Decision) -> dict[str, Any] | None:
@@ -206,8 +202,8 @@ def _step(state: str, facts: Facts, beat: dict[str, Any], checkpoint: int | None
     return beat.get("step") or kept if facts.alive or facts.away or state in ("failed", "cancelled") else kept
 
 
-def _adapter_sha256(run: RunDir) -> str | None:
-    result = durable.read_json(run.result_path)
+def _adapter_sha256(observed: ObservedPlan, run: RunDir) -> str | None:
+    result = observed.result(run.run_id)
     if result is not None:
         return result.get("adapter_sha256")
     step = newest_checkpoint(run)
@@ -228,12 +224,3 @@ def _attempt(run: RunDir, number: int) -> dict[str, Any]:
         "last_step": max(steps, default=None),
         "host": (run.heartbeat(number) or {}).get("host"),
     }
-
-
-def _cost(observed: ObservedPlan, run: RunDir) -> float | None:
-    """The run's share of the box: its hours, by the price per hour, over the slots that share it."""
-    per_hour = observed.plan.content["budget"].get("per_hour")
-    if per_hour is None:
-        return None
-    slots = observed.wish["slots"] if observed.wish else observed.plan.slots
-    return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)

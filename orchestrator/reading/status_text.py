@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.reading.status import all_ended
 from orchestrator.state.decide import STATES
-from orchestrator.terminal import columns, in_words
+from orchestrator.terminal import columns
+from orchestrator.wording import duration, percent
 
 
 def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
@@ -26,10 +27,10 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
             f"{row['label']}-s{row['seed']}",
             row["state"],
             _steps(row),
-            _percent(row.get("hack_rate")),
-            _percent(row.get("pass_rate")),
+            percent(row.get("hack_rate"), ""),
+            percent(row.get("pass_rate"), ""),
             f"{row['seconds_per_step']:.3g}" if row["seconds_per_step"] else "",
-            in_words(row["eta_s"]) if row["eta_s"] is not None else "",
+            duration(row["eta_s"]) if row["eta_s"] is not None else "",
             str(row["attempt"] or ""),
             row["note"].removeprefix("waits for ") if row["state"] == "blocked" else row["note"],
         ]
@@ -50,10 +51,6 @@ def plan_lines(status: dict[str, Any], plan_id: str, width: int) -> list[str]:
         f"{', '.join(words) or 'no runs'}{_money(status['cost'])}{_amended(status['amendments'])}",
         f"next: {status['next']}",
     ]
-
-
-def _percent(rate: float | None) -> str:
-    return "" if rate is None else f"{100 * rate:.1f}"
 
 
 def _steps(row: dict[str, Any]) -> str:
@@ -93,7 +90,7 @@ def run_lines(row: dict[str, Any], width: int) -> list[str]:
     if row["checkpoint_step"] is not None:
         lines.append(f"newest checkpoint: step {row['checkpoint_step']}")
     if row["pid"] is not None:
-        lines.append(f"pid {row['pid']}, last beat {in_words(row['heartbeat_age_s'] or 0)} ago")
+        lines.append(f"pid {row['pid']}, last beat {duration(row['heartbeat_age_s'] or 0)} ago")
     table = [["attempt", "started (UTC)", "took", "exit", "steps"]]
     for attempt in row["attempts"]:
         steps = f"{attempt['first_step']}-{attempt['last_step']}" if attempt["last_step"] is not None else "none"
@@ -101,7 +98,7 @@ def run_lines(row: dict[str, Any], width: int) -> list[str]:
     if row["attempts"]:
         lines += columns(table, width)
     if row.get("hack_rate") is not None:
-        lines.append(f"hack {_percent(row['hack_rate'])} %, pass {_percent(row['pass_rate'])} % (newest evaluation)")
+        lines.append(f"hack {percent(row['hack_rate'])} %, pass {percent(row['pass_rate'])} % (newest evaluation)")
     lines += [f"gate {gate['name']} {gate['state']}: {gate['note'] or 'ok'}" for gate in row["gates"]]
     lines += [f"{name}: {row[name]}" for name in ("why", "resolve") if row[name]]
     return [*lines, f"next: {row['next']}"]
@@ -111,7 +108,7 @@ def _times(attempt: dict[str, Any]) -> tuple[str, str]:
     if attempt["started"] is None:
         return "", ""
     began = time.strftime("%m-%d %H:%M:%S", time.gmtime(attempt["started"]))
-    return began, in_words(max(0.0, (attempt["ended"] or time.time()) - attempt["started"]))
+    return began, duration(max(0.0, (attempt["ended"] or time.time()) - attempt["started"]))
 
 
 def _ending(attempt: dict[str, Any]) -> str:

@@ -17,16 +17,24 @@ from core.statistics.hypotheses import ALPHA
 from orchestrator.planning.evaluation_plan import plans_that_evaluate
 from orchestrator.report.contrasts import NOT_PLANNED, Judged, judged
 from orchestrator.report.examples import examples
-from orchestrator.report.model import RATES, ArmRow, Contrast, Curve, Finding, Report, RunRow
-from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes, read_result
-from orchestrator.state.blinding import peeks, without_hidden
+from orchestrator.report.model import (
+    EVAL_COLUMNS,
+    HEALTH_COLUMNS,
+    OUTCOME_COLUMNS,
+    RATES,
+    ArmRow,
+    Contrast,
+    Curve,
+    Finding,
+    Report,
+    RunRow,
+)
+from orchestrator.report.outcomes import IN_TRAINING, Outcome, Outcomes, read_outcomes
+from orchestrator.report.redact import redacted
+from orchestrator.state.blinding import hidden_labels, peeks
 from orchestrator.state.cost import cost
-from orchestrator.state.observed_plan import gate_rows
-from orchestrator.store.plan_dir import PlanDir
+from orchestrator.state.observed_plan import ObservedPlan
 
-OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
-HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
-EVAL_COLUMNS = ("hack_rate", "pass_rate", "n_hinted", "n_pass")
 EXAMPLES_PER_LABEL = 1
 # What runs that are compared must have alike, whatever their arms do: docs/protocol.md 6.2's guard.
 ALIKE = (
@@ -37,8 +45,14 @@ ALIKE = (
 )
 
 
-def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
-    outcomes = read_outcomes(plan, show_hidden)
+def gather(observed: ObservedPlan, show_hidden: bool = False) -> Report:
+    """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
+    hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
+    return report_of(redacted(read_outcomes(observed), hidden))
+
+
+def report_of(outcomes: Outcomes) -> Report:
+    plan = outcomes.plan
     verdict = judged(outcomes)
     rows = tuple(outcome.row for outcome in outcomes.runs)
     elsewhere = _elsewhere(outcomes)
@@ -63,11 +77,11 @@ def gather(plan: PlanDir, show_hidden: bool = False) -> Report:
             "preempted": sum(row.preemptions for row in rows),
             "elsewhere": len(elsewhere),
         },
-        gates=tuple(without_hidden(outcomes.observed, gate_rows(outcomes.observed), outcomes.hidden)),
+        gates=tuple(outcomes.gates),
         ledger=tuple(plan.ledger()),
         peeks=tuple(peeks(plan)),
-        cost=cost(plan),
-        curves=tuple(_curve(plan.home.run(o.row.run_id), o) for o in outcomes.runs if o.row.attempts),
+        cost=cost(outcomes.observed),
+        curves=tuple(_curve(o) for o in outcomes.runs if o.row.attempts),
         examples=tuple(
             example
             for outcome in outcomes.runs
@@ -118,6 +132,7 @@ def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str
     found += [
         Finding("evaluation", *_split(note)) for note in outcomes.evaluations.notes if outcomes.evaluations.by_run
     ]
+    found += [*_open_evaluations(outcomes), *_other_protocols(outcomes)]
     if any(o.row.source == IN_TRAINING for o in outcomes.runs):
         found.append(Finding("fallback", "", _fallback_words(outcomes)))
     found += [Finding("unmatched", *pair) for contrast in verdict.contrasts for pair in _unmatched(outcomes, contrast)]
@@ -127,22 +142,27 @@ def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str
     return list(dict.fromkeys(found))
 
 
-def _evaluations_to_know_of(outcomes: Outcomes) -> list[Finding]:
-    """Announced ones that are not done, and what else was measured and is not shown."""
-    found = []
-    for row in outcomes.plan.content["runs"]:
-        state = outcomes.observed.state(row["run_id"]) if row["kind"] == "eval" else "done"
-        after = [i for i in row.get("after", ()) if outcomes.observed.state(i) != "done"]
-        if state != "done" and not after:
-            found.append(Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state}"))
-    others: dict[str, set[str]] = {}
-    for outcome in outcomes.runs:
-        for evaluation in evaluations(outcomes.plan.home.run(outcome.row.run_id)):
-            others.setdefault(evaluation.protocol, set()).add(outcome.row.run_id)
-    for protocol, runs in sorted(others.items()):
-        if outcomes.evaluations.by_run and protocol != outcomes.evaluations.protocol:
-            found.append(Finding("evaluation", "", f"protocol {protocol} measured {len(runs)} of these runs as well"))
-    return found
+def _open_evaluations(outcomes: Outcomes) -> list[Finding]:
+    """Registered evaluations of finished runs that are not done themselves."""
+    state = outcomes.observed.state
+    return [
+        Finding("evaluation", f"{row['label']}-s{row['seed']}", f"registered, and {state(row['run_id'])}")
+        for row in outcomes.plan.content["runs"]
+        if row["kind"] == "eval" and state(row["run_id"]) != "done"
+        if all(state(run_id) == "done" for run_id in row.get("after", ()))
+    ]
+
+
+def _other_protocols(outcomes: Outcomes) -> list[Finding]:
+    """Protocols that measured these runs and are not shown. Runs that only they measured are in the choice's notes."""
+    chosen = outcomes.evaluations
+    findings = []
+    for protocol, run_ids in sorted(chosen.measured.items()):
+        runs = run_ids & chosen.by_run.keys() if chosen.by_run else run_ids
+        rest = " as well" if chosen.by_run else ", too few to be used: `grpoq eval`"
+        if runs and protocol != chosen.protocol:
+            findings.append(Finding("evaluation", "", f"protocol {protocol} measured {len(runs)} of these runs{rest}"))
+    return findings
 
 
 def _of_run(outcome: Outcome) -> Finding:
@@ -243,7 +263,7 @@ def _base(outcomes: Outcomes) -> dict[str, Any] | None:
             if found.protocol == outcomes.evaluations.protocol and not found.run_id:
                 return {"source": f"{run_id}/eval/{found.hash}.json", **_shown(found.metrics)}
     for outcome in outcomes.runs:
-        result = read_result(home.run(outcome.row.run_id))
+        result = outcomes.observed.result(outcome.row.run_id) or {}
         if outcome.finished and result.get("base"):
             return {
                 "source": f"{outcome.row.label}-s{outcome.row.seed} before its first step",
@@ -256,16 +276,15 @@ def _shown(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: metrics.get(name) for name in (*RATES, "n_hinted", "n_pass")}
 
 
-def _curve(run: RunDir, outcome: Outcome) -> Curve:
-    rows, evals = run.metrics(), run.evals()
-    hidden = outcome.row.blinded
-    names = HEALTH_COLUMNS if hidden else (*OUTCOME_COLUMNS, *HEALTH_COLUMNS)
+def _curve(outcome: Outcome) -> Curve:
+    rows, evals = outcome.metrics, outcome.evals
+    names = [n for n in (*OUTCOME_COLUMNS, *HEALTH_COLUMNS) if any(n in row for row in rows)]
     return Curve(
         run=f"{outcome.row.label}-s{outcome.row.seed}",
         label=outcome.row.label,
         seed=outcome.row.seed,
         steps=tuple(row["step"] for row in rows),
         columns={name: tuple(row.get(name) for row in rows) for name in names},
-        eval_steps=() if hidden else tuple(row["step"] for row in evals),
-        evals={} if hidden else {name: tuple(row.get(name) for row in evals) for name in EVAL_COLUMNS},
+        eval_steps=tuple(row["step"] for row in evals),
+        evals={name: tuple(row.get(name) for row in evals) for name in EVAL_COLUMNS} if evals else {},
     )

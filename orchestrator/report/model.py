@@ -13,6 +13,11 @@ from core.statistics.comparison import Bounds, Comparison
 
 SCHEMA = 2
 RATES = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate", "compile_rate")
+# Columns of metrics.jsonl: what stays of a blinded run, in curves and at the last step, and what does not.
+HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
+LAST_STEP = ("kl", "gn", "cin", "cin_rand", "cout", "lp_s", "len", "comp", "trunc", "tied")
+OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
+EVAL_COLUMNS = ("hack_rate", "pass_rate", "n_hinted", "n_pass")  # of evals.jsonl: outcomes, all of them
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class RunRow:
     hack_by_mode: dict[str, float]
     pass_by_mode: dict[str, float]
     as_trained: dict[str, float | None]  # RATES with the quarantine on, where the arm has one; else empty
-    health: dict[str, float | None]  # last step's kl, gn, cin, cin_rand, cout, lp_s, len, comp, trunc, tied
+    health: dict[str, float | None]  # LAST_STEP
     steps: int  # done, and planned
     steps_planned: int
     attempts: int
@@ -139,9 +144,9 @@ class Curve:
     label: str
     seed: int
     steps: tuple[int, ...]
-    columns: dict[str, tuple[float | None, ...]]  # hack_s, gt_s, empty, comp, len, kl, gn, cin, cin_rand, cout, lp_s
+    columns: dict[str, tuple[float | None, ...]]  # OUTCOME_COLUMNS, HEALTH_COLUMNS
     eval_steps: tuple[int, ...]
-    evals: dict[str, tuple[float | None, ...]]  # hack_rate, pass_rate, n_hinted, n_pass
+    evals: dict[str, tuple[float | None, ...]]  # EVAL_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -11,23 +11,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from core.statistics import comparison
 from core.statistics.evaluations import Choice, Evaluation, Rates, choose
 from core.tripwires import collapsed
-from orchestrator.report.model import RATES, RunRow
-from orchestrator.state.blinding import hidden_labels
+from orchestrator.report.model import LAST_STEP, RATES, RunRow
 from orchestrator.state.decide import Decision
-from orchestrator.state.lifetimes import lifetimes, total_seconds
-from orchestrator.state.observed_plan import ObservedPlan
+from orchestrator.state.lifetimes import total_seconds
+from orchestrator.state.observed_plan import ObservedPlan, gate_rows
 from orchestrator.state.observed_run import exit_code
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir, all_plans
 from orchestrator.store.preregistration import Registered
 
-HEALTH = ("kl", "gn", "cin", "cin_rand", "cout", "lp_s", "len", "comp", "trunc", "tied")
 IN_TRAINING = "result.json (last evaluation in training)"
 
 
@@ -41,6 +38,8 @@ class Outcome:
     left_out: bool  # and would count, but for a rule of the plan
     hack: Rates | None
     passing: Rates | None
+    metrics: list[dict[str, Any]]  # rows by step
+    evals: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,10 @@ class Outcomes:
     plan: PlanDir
     observed: ObservedPlan
     registered: Registered
-    hidden: frozenset[str]  # labels
     evaluations: Choice
     runs: tuple[Outcome, ...]  # by label in the plan's order, then seed
+    gates: list[dict[str, Any]]
+    hidden: frozenset[str] = frozenset()  # labels whose outcomes were taken out
 
     def of(self, label: str) -> list[Outcome]:
         return [outcome for outcome in self.runs if outcome.row.label == label]
@@ -60,10 +60,9 @@ class Outcomes:
         return list(dict.fromkeys(outcome.row.label for outcome in self.runs))
 
 
-def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
-    """`show_hidden`: a look at contrasts that are not complete, which whoever asks has recorded."""
-    observed = ObservedPlan(plan)
-    hidden = frozenset() if show_hidden else frozenset(hidden_labels(observed))
+def read_outcomes(observed: ObservedPlan) -> Outcomes:
+    """All of them; `redacted` takes out what is blinded."""
+    plan = observed.plan
     registered = Registered.of_plan(plan.content)
     planned = [row for row in plan.content["runs"] if row["kind"] == "train"]
     labels = list(dict.fromkeys(row["label"] for row in planned))
@@ -74,8 +73,9 @@ def read_outcomes(plan: PlanDir, show_hidden: bool = False) -> Outcomes:
     chosen = _used(
         choose([plan.home.run(row["run_id"]) for row in planned], announced, newest_first), observed, announced
     )
-    reader = _Reader(plan, observed, registered, hidden, chosen, {row["label"]: row["arm"] for row in planned})
-    return Outcomes(plan, observed, registered, hidden, chosen, tuple(reader.outcome(row) for row in planned))
+    reader = _Reader(plan, observed, registered, chosen, {row["label"]: row["arm"] for row in planned})
+    runs = tuple(reader.outcome(row) for row in planned)
+    return Outcomes(plan, observed, registered, chosen, runs, gate_rows(observed))
 
 
 def _used(found: Choice, observed: ObservedPlan, announced: set[str]) -> Choice:
@@ -85,7 +85,7 @@ def _used(found: Choice, observed: ObservedPlan, announced: set[str]) -> Choice:
     registered = any(announced & set(evaluation.published_by) for evaluation in found.by_run.values())
     if registered or 2 * covered >= sum(observed.plan.rows()[i]["kind"] == "train" for i in finished):
         return found
-    return Choice("", {}, {}, (*found.notes, f"{covered} runs were evaluated, too few to be used: `grpoq eval`"))
+    return Choice("", {}, {}, found.notes, found.measured)
 
 
 @dataclass(frozen=True)
@@ -93,23 +93,22 @@ class _Reader:
     plan: PlanDir
     observed: ObservedPlan
     registered: Registered
-    hidden: frozenset[str]
     chosen: Choice
     arm_of: Mapping[str, str]  # by label
 
     def outcome(self, planned: dict[str, Any]) -> Outcome:
         run_id, label = planned["run_id"], planned["label"]
         run, spec, decision = self.plan.home.run(run_id), self.observed.spec(run_id), self.observed.decision(run_id)
-        result = read_result(run)
+        result = self.observed.result(run_id) or {}
+        steps, evals = run.metrics(), run.evals()
         evaluation = self._evaluation(run_id, result)
-        wrong = self._wrong(run, spec, result, decision)
+        wrong = self._wrong(run, spec, result, decision, [row["step"] for row in steps])
         unlike = "" if wrong else self._unlike(evaluation)
         by_rule = "" if wrong or unlike else self._left_out(result)
         rule = unlike or by_rule
-        blinded = label in self.hidden
-        shown = bool(result) and not wrong and not blinded
-        metrics = (evaluation.metrics if evaluation else result) if shown else {}
-        hack, passing = (evaluation.hack_rates, evaluation.pass_rates) if shown and evaluation else (None, None)
+        finished = bool(result) and not wrong
+        metrics = (evaluation.metrics if evaluation else result) if finished else {}
+        hack, passing = (evaluation.hack_rates, evaluation.pass_rates) if finished and evaluation else (None, None)
         row = RunRow(
             run_id=run_id,
             label=label,
@@ -118,31 +117,31 @@ class _Reader:
             state=decision.state,
             note=decision.note,
             role=self.registered.role(label, planned["arm"], self.arm_of),
-            counted=shown and not rule,
-            why_not=wrong or rule or ("hidden until the runs of its contrast have ended" if blinded else ""),
-            blinded=blinded,
+            counted=finished and not rule,
+            why_not=wrong or rule,
+            blinded=False,
             source=f"eval/{evaluation.hash}.json" if evaluation else IN_TRAINING if result else "",
             rates={name: metrics.get(name) for name in RATES},
             bounds=_bounds(run_id, metrics, hack, passing),
             n_hinted=metrics.get("n_hinted"),
             n_pass=metrics.get("n_pass"),
             n_problems=len(hack) if hack else None,
-            takeoff_step=result.get("takeoff_step") if shown else None,
-            collapsed=None if blinded else _collapsed(run, result, decision),
+            takeoff_step=result.get("takeoff_step") if finished else None,
+            collapsed=_collapsed(evals, result, decision),
             hack_by_mode=metrics.get("hack_by_mode", {}),
             pass_by_mode=metrics.get("pass_by_mode", {}),
             as_trained=_as_trained(metrics),
-            health=_health(run),
+            health={name: steps[-1].get(name) for name in LAST_STEP} if steps else {},
             steps=spec.config.steps if spec and decision.state == "done" else steps_done(run),
             steps_planned=spec.config.steps if spec else 0,
             attempts=len(run.attempts()),
             preemptions=preemptions(run),
-            wall_s=round(total_seconds(lifetimes(run)), 1) if run.attempts() else None,
-            cost=self._cost(run),
+            wall_s=round(total_seconds(self.observed.lifetimes(run)), 1) if run.attempts() else None,
+            cost=self.observed.share(run),
             adapter_sha256=result.get("adapter_sha256", ""),
             snapshot=run.snapshot(),
         )
-        return Outcome(row, spec, shown, shown and bool(by_rule), hack, passing)
+        return Outcome(row, spec, finished, finished and bool(by_rule), hack, passing, steps, evals)
 
     def _evaluation(self, run_id: str, result: dict[str, Any]) -> Evaluation | None:
         """Of the very weights that the result names."""
@@ -151,7 +150,9 @@ class _Reader:
             return None
         return found
 
-    def _wrong(self, run: RunDir, spec: RunSpec | None, result: dict[str, Any], decision: Decision) -> str:
+    def _wrong(
+        self, run: RunDir, spec: RunSpec | None, result: dict[str, Any], decision: Decision, steps: list[int]
+    ) -> str:
         """Why nothing may be read from it; empty: nothing is wrong."""
         ours = self.plan.content["hash"]
         for name, found in (("spec.json", spec.plan_hash if spec else ours), ("result.json", result.get("plan_hash"))):
@@ -163,7 +164,7 @@ class _Reader:
             return f"not finished: {decision.state}{f', {decision.note}' if decision.note else ''}"
         if not result:
             return "its result.json is torn"
-        steps, planned = [row["step"] for row in run.metrics()], spec.config.steps if spec else result.get("steps", 0)
+        planned = spec.config.steps if spec else result.get("steps", 0)
         if steps != list(range(1, planned + 1)):
             return f"it kept {len(steps)} metrics rows of {planned} steps: not read"
         return ""
@@ -178,28 +179,15 @@ class _Reader:
             return f"not evaluated by protocol {self.chosen.protocol} like the rest (`grpoq eval`)"
         return ""
 
-    def _cost(self, run: RunDir) -> float | None:
-        per_hour = self.plan.content["budget"].get("per_hour")
-        if per_hour is None:
-            return None
-        slots = self.observed.wish["slots"] if self.observed.wish else self.plan.slots
-        return round(total_seconds(lifetimes(run)) / 3600 * per_hour / slots, 4)
 
-
-def read_result(run: RunDir) -> dict[str, Any]:
-    """Empty where there is none, or none that can be read."""
-    result = durable.read_json(run.result_path)
-    return result if isinstance(result, dict) else {}
-
-
-def _collapsed(run: RunDir, result: dict[str, Any], decision: Decision) -> bool | None:
+def _collapsed(evals: list[dict[str, Any]], result: dict[str, Any], decision: Decision) -> bool | None:
     """A run that its tripwire ended collapsed as much as one that was let go on."""
     if result or decision.state != "failed":
         return result.get("collapsed")
     if (decision.error or {}).get("class") != "tripwire":
         return None
-    evals = [row for row in run.evals() if row.get("pass_rate") is not None]
-    return len(evals) > 1 and collapsed(evals[-1]) and not collapsed(evals[0])
+    known = [row for row in evals if row.get("pass_rate") is not None]
+    return len(known) > 1 and collapsed(known[-1]) and not collapsed(known[0])
 
 
 def preemptions(run: RunDir) -> int:
@@ -237,8 +225,3 @@ def _as_trained(metrics: dict[str, Any]) -> dict[str, float | None]:
         return {name: metrics["as_trained"].get(name) for name in RATES}
     found = {name: metrics.get(f"{name}_as_trained") for name in RATES}
     return found if any(value is not None for value in found.values()) else {}
-
-
-def _health(run: RunDir) -> dict[str, float | None]:
-    rows = run.metrics()
-    return {name: rows[-1].get(name) for name in HEALTH} if rows else {}

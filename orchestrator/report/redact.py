@@ -1,57 +1,58 @@
-"""Outcomes of blinded runs leave a report before anything is made of it.
+"""Outcomes of blinded runs leave what was read of a plan before anything is made of it.
 
-Page, figures and tables call this and then need not ask again. Health stays: it says whether a run is sound, not how it
-comes out. What a verdict or a headline says in words is up to whoever wrote it.
+Means, contrasts, verdicts, sentences, figures and tables are made of what is left, so none of them asks again, and none
+can show what it never had. Health stays: it says whether a run is sound, not how it comes out. Of an evaluation stays
+that there is one, and by which protocol.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from orchestrator.report.model import ArmRow, Contrast, Curve, Report, RunRow
+from orchestrator.report.model import HEALTH_COLUMNS, LAST_STEP
+from orchestrator.report.outcomes import Outcome, Outcomes
+from orchestrator.state.blinding import without_hidden
 
-HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
+HIDDEN = "hidden until the runs of its contrast have ended"
+KEPT_COLUMNS = {"step", *HEALTH_COLUMNS, *LAST_STEP}
+FIGURES = ("metrics", "hack_rates", "pass_rates", "hack_rates_as_trained", "pass_rates_as_trained")  # of an evaluation
+NO_FIGURES: dict[str, Any] = {name: {} for name in FIGURES}
 
 
-def redacted(report: Report) -> Report:
-    """The report itself where nothing is blinded."""
-    hidden = {f"{row.label}-s{row.seed}" for row in report.runs if row.blinded}
-    if not hidden and not any(contrast.blinded for contrast in report.contrasts):
-        return report
-    arms = {row.label for row in report.runs if row.blinded}
+def redacted(outcomes: Outcomes, hidden: frozenset[str]) -> Outcomes:
+    """`hidden`: labels of the runs that are blinded."""
+    run_ids = {o.row.run_id for o in outcomes.runs if o.row.label in hidden}
+    chosen = outcomes.evaluations
+    by_run = {i: replace(e, **NO_FIGURES) if i in run_ids else e for i, e in chosen.by_run.items()}
     return replace(
-        report,
-        runs=tuple(_run(row) if row.blinded else row for row in report.runs),
-        arms=tuple(_arm(row) if row.label in arms else row for row in report.arms),
-        contrasts=tuple(_contrast(c) if c.blinded else c for c in report.contrasts),
-        curves=tuple(_curve(curve) if curve.run in hidden else curve for curve in report.curves),
-        examples=tuple(example for example in report.examples if example.run not in hidden),
+        outcomes,
+        hidden=hidden,
+        runs=tuple(_run(o) if o.row.run_id in run_ids else o for o in outcomes.runs),
+        evaluations=replace(chosen, by_run=by_run),
+        gates=without_hidden(outcomes.observed, outcomes.gates, hidden),
     )
 
 
-def _run(row: RunRow) -> RunRow:
-    return replace(
+def _run(outcome: Outcome) -> Outcome:
+    row = outcome.row
+    blank = replace(
         row,
+        blinded=True,
         counted=False,
+        why_not=HIDDEN if row.counted or outcome.left_out else row.why_not or HIDDEN,
         rates=dict.fromkeys(row.rates),
         bounds=dict.fromkeys(row.bounds),
+        n_hinted=None,
+        n_pass=None,
+        n_problems=None,
         takeoff_step=None,
         collapsed=None,
         hack_by_mode={},
         pass_by_mode={},
         as_trained={},
     )
-
-
-def _arm(row: ArmRow) -> ArmRow:
-    blank: dict[str, float | None] = dict.fromkeys(row.mean)
-    return replace(row, mean=blank, sd=blank, mean_with_excluded=blank, takeoffs=tuple(None for _ in row.takeoffs))
-
-
-def _contrast(contrast: Contrast) -> Contrast:
-    return replace(contrast, hack=None, passing=None, by_seed=(), with_excluded={})
-
-
-def _curve(curve: Curve) -> Curve:
-    columns = {name: values for name, values in curve.columns.items() if name in HEALTH_COLUMNS}
-    return replace(curve, columns=columns, eval_steps=(), evals={})
+    metrics = [{name: value for name, value in step.items() if name in KEPT_COLUMNS} for step in outcome.metrics]
+    return replace(
+        outcome, row=blank, finished=False, left_out=False, hack=None, passing=None, metrics=metrics, evals=[]
+    )

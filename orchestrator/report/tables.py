@@ -14,7 +14,6 @@ from typing import Any
 
 from core.runs import durable
 from orchestrator.report.model import RATES, Report, RunRow
-from orchestrator.report.redact import redacted
 
 PLAIN = {
     "plan": str,
@@ -50,7 +49,6 @@ Row = dict[str, Any]
 def write_tables(report: Report, folder: Path) -> dict[str, Path]:
     """{"csv": path, "parquet": path}. The same report makes the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    report = redacted(report)
     types, rows = columns(report), tidy(report)
     paths = {suffix: folder / f"runs.{suffix}" for suffix in ("csv", "parquet")}
     durable.write_atomic(paths["csv"], as_csv(types, rows))

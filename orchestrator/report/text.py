@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from core.figures.terminal import terminal_plot
 from orchestrator.report.model import ArmRow, Contrast, Finding, Report, RunRow, Verdict
-from orchestrator.terminal import columns, in_words
+from orchestrator.terminal import columns
+from orchestrator.wording import duration, p_value, percent, plural, points
 
 ANSWER_LINES = 30
 SHOWN_RATES = ("pass_rate", "hinted_pass_rate", "hack_rate", "empty_test_rate")
@@ -51,12 +52,12 @@ def _run_cells(row: RunRow) -> list[str]:
     return [
         f"{row.label}-s{row.seed}{mark}",
         row.state,
-        *(["hidden", "", "", ""] if row.blinded else [_percent(row.rates[name]) for name in SHOWN_RATES]),
+        *(["hidden", "", "", ""] if row.blinded else [percent(row.rates[name]) for name in SHOWN_RATES]),
         "COLLAPSED" if row.collapsed else _takeoff(row),
         str(row.n_hinted or ""),
         f"{row.steps}/{row.steps_planned}",
         str(row.attempts or ""),
-        in_words(row.wall_s) if row.wall_s is not None else "",
+        duration(row.wall_s) if row.wall_s is not None else "",
     ]
 
 
@@ -79,8 +80,8 @@ def _contrasts(report: Report, width: int) -> list[str]:
     for contrast in report.contrasts:
         for row in contrast.by_seed if len(contrast.by_seed) > 1 else ():
             lines.append(
-                f"  {contrast.purpose} seed {row['seed']}: hack {_points(row['hack_difference'])}, "
-                f"pass {_points(row['pass_difference'])}"
+                f"  {contrast.purpose} seed {row['seed']}: hack {points(row['hack_difference'])}, "
+                f"pass {points(row['pass_difference'])}"
             )
     return [*lines, ""]
 
@@ -94,12 +95,12 @@ def _contrast_cells(contrast: Contrast) -> list[str]:
         return [name, "-", "", "", "", "0", "-"]
     return [
         name,
-        _points(hack.difference),
+        points(hack.difference),
         f"{hack.bounds[0]:+.1f} {hack.bounds[1]:+.1f}" if hack.bounds else "-",
-        _p(hack.p),
-        _p(hack.p_holm),
+        p_value(hack.p),
+        p_value(hack.p_holm),
         str(len(contrast.seeds)),
-        _points(passing.difference if passing else None),
+        points(passing.difference if passing else None),
     ]
 
 
@@ -112,7 +113,7 @@ def _answer(report: Report, width: int) -> list[str]:
     claim = [] if words == report.headline else textwrap.wrap(words, width)
     counted = (
         f"tried: {report.tried['runs']} runs, {report.tried['attempts']} attempts, {report.tried['preempted']} of them "
-        f"preempted; {_count(report.ledger, 'amendment')}, {_count(report.peeks, 'peek')}"
+        f"preempted; {plural(len(report.ledger), 'amendment')}, {plural(len(report.peeks), 'peek')}"
     )
     rest = [*arms, *textwrap.wrap(counted, width), *verdicts, *claim, *headline]
     findings = [line for finding in report.findings for line in _finding(finding, width)]
@@ -130,11 +131,11 @@ def _finding(finding: Finding, width: int) -> list[str]:
 def _arms(arms: Sequence[ArmRow], width: int) -> list[str]:
     table = [["arm: mean over seeds", "n", *HEAD_OF_RATES, "sd of hack"]]
     for arm in arms:
-        blank = "" if arm.n < 2 else _percent(arm.sd["hack_rate"])
+        blank = "" if arm.n < 2 else percent(arm.sd["hack_rate"])
         name = f"{arm.label} ({arm.role})" if arm.role else arm.label
-        table.append([name, f"{arm.n}/{arm.n_planned}", *(_percent(arm.mean[r]) for r in SHOWN_RATES), blank])
+        table.append([name, f"{arm.n}/{arm.n_planned}", *(percent(arm.mean[r]) for r in SHOWN_RATES), blank])
         if arm.n_with_excluded != arm.n:
-            rates = [_percent(arm.mean_with_excluded[r]) for r in SHOWN_RATES]
+            rates = [percent(arm.mean_with_excluded[r]) for r in SHOWN_RATES]
             table.append(["  with what a rule leaves out", str(arm.n_with_excluded), *rates, ""])
     return columns(table, width)
 
@@ -148,19 +149,3 @@ def _verdict(verdict: Verdict, width: int) -> list[str]:
     if verdict.outcome_with_excluded != verdict.outcome:
         lines.append(f"   with what a rule leaves out: {verdict.outcome_with_excluded}")
     return lines
-
-
-def _count(rows: Sequence[object], noun: str) -> str:
-    return f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'}"
-
-
-def _percent(rate: float | None) -> str:
-    return "-" if rate is None else f"{100 * rate:.1f}"
-
-
-def _points(value: float | int | None) -> str:
-    return "-" if value is None else f"{value:+.1f}"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2g}"

@@ -12,6 +12,7 @@ from orchestrator.report.model import Report
 from orchestrator.report.text import report_lines
 from orchestrator.state.blinding import record_if_hidden
 from orchestrator.state.decide import TERMINAL
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
 
@@ -22,13 +23,14 @@ def write_report(home: Home, plan: PlanDir, out: str | None, as_json: bool, widt
     `peek`: show outcomes of contrasts that are not complete; the look is recorded first.
     """
     page = _page_path(home, plan, out)
+    observed = ObservedPlan(plan)
     if peek:
-        record_if_hidden(plan, "report")
+        record_if_hidden(observed, "report")
     from orchestrator.report.gather import (
         gather,  # SciPy and the page's libraries: a second that `status` shall not pay
     )
 
-    report = gather(plan, show_hidden=peek)
+    report = gather(observed, show_hidden=peek)
     if not any(row.state == "done" for row in report.runs) and not all(row.state in TERMINAL for row in report.runs):
         waiting = ", ".join(f"{row.run_id} {row.state}" for row in report.runs)
         raise Refused(f"nothing to report yet: no run of {plan.plan_id} is done ({waiting})", FAILED)

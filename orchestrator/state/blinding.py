@@ -32,9 +32,9 @@ def hidden_labels(observed: ObservedPlan) -> set[str]:
     label_of = {row["run_id"]: row["label"] for row in planned}
     open_labels = {row["label"] for row in planned if not has_ended(observed, row["run_id"])}
     for row in plan.content["runs"]:  # the evaluation of a finished run is its outcome
-        of = [i for i in row.get("after", ()) if i in label_of and observed.state(i) == "done"]
-        if of and not has_ended(observed, row["run_id"]):
-            open_labels |= {label_of[run_id] for run_id in of}
+        finished = [i for i in row.get("after", ()) if i in label_of and observed.state(i) == "done"]
+        if finished and not has_ended(observed, row["run_id"]):
+            open_labels |= {label_of[run_id] for run_id in finished}
     open_labels |= _evaluated_elsewhere(plan, label_of)
     complete = [group for group in groups if not group & open_labels]
     return labels - set().union(*complete)
@@ -44,13 +44,13 @@ def _evaluated_elsewhere(plan: PlanDir, label_of: dict[str, str]) -> set[str]:
     """Labels of runs that a plan of `grpoq eval` is still at."""
     if not any(plan.home.plans.glob("*-eval-*/plan.json")):  # which `status` can afford to ask
         return set()
-    found = set()
+    labels = set()
     for other in (p for p in all_plans(plan.home) if p.content.get("evaluates") == plan.content["hash"]):
         observed = ObservedPlan(other)
         for row in other.content["runs"]:
             if row.get("of") in label_of and not has_ended(observed, row["run_id"]):
-                found.add(label_of[row["of"]])
-    return found
+                labels.add(label_of[row["of"]])
+    return labels
 
 
 def without_hidden(observed: ObservedPlan, gates: list[dict[str, Any]], hidden: Container[str]) -> list[dict[str, Any]]:
@@ -81,15 +81,16 @@ def has_ended(observed: ObservedPlan, run_id: str) -> bool:
     """Done, failed or cancelled; or behind a gate that has failed for good."""
     if observed.state(run_id) in TERMINAL:
         return True
-    behind = [v for v in observed.verdicts() if run_id in v.gate["before_runs"]]
-    return observed.state(run_id) == "blocked" and any(v.state in ("failed", "void") for v in behind)
+    return observed.state(run_id) == "blocked" and any(
+        verdict.state in ("failed", "void") for verdict in observed.verdicts() if run_id in verdict.gate["before_runs"]
+    )
 
 
-def record_if_hidden(plan: PlanDir, command: str) -> None:
+def record_if_hidden(observed: ObservedPlan, command: str) -> None:
     """Before the look is granted; where all contrasts are complete it is none."""
-    hidden = hidden_labels(ObservedPlan(plan))
+    hidden = hidden_labels(observed)
     if hidden:
-        _record(plan, f"grpoq {command} --peek", hidden)
+        _record(observed.plan, f"grpoq {command} --peek", hidden)
 
 
 def _record(plan: PlanDir, command: str, labels: Iterable[str]) -> None:
@@ -97,11 +98,11 @@ def _record(plan: PlanDir, command: str, labels: Iterable[str]) -> None:
     durable.append_line(plan.path / PEEKS, row)
 
 
-def record_reopening(plan: PlanDir, run_id: str) -> None:
+def record_reopening(observed: ObservedPlan, run_id: str) -> None:
     """A retry hides again what anybody could see while its run counted as ended: that look is kept."""
-    row = plan.rows()[run_id]
-    if row["kind"] == "train" and row["label"] not in hidden_labels(ObservedPlan(plan)):
-        _record(plan, f"grpoq retry {run_id}: its contrast was open before", {row["label"]})
+    row = observed.plan.rows()[run_id]
+    if row["kind"] == "train" and row["label"] not in hidden_labels(observed):
+        _record(observed.plan, f"grpoq retry {run_id}: its contrast was open before", {row["label"]})
 
 
 def peeks(plan: PlanDir) -> list[dict[str, Any]]:

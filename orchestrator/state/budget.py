@@ -7,11 +7,11 @@ fit is not submitted; what runs is stopped, with a checkpoint, shortly before th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
-from orchestrator.state.lifetimes import busy_seconds, lifetimes
+from orchestrator.state.lifetimes import Span, busy_seconds, lifetimes
 from orchestrator.state.pace import Measured, Pace, measure, pace_of, run_seconds
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir
@@ -22,7 +22,13 @@ LEAVING_S = 1.0  # from the wish to stop to the end of a process, beside two ste
 class Purse:
     """One look at a plan's money; `reserve` as runs are submitted in the same pass. Without a cap it costs nothing."""
 
-    def __init__(self, plan: PlanDir, specs: Sequence[tuple[RunDir, RunSpec]], slots: int) -> None:
+    def __init__(
+        self,
+        plan: PlanDir,
+        specs: Sequence[tuple[RunDir, RunSpec]],
+        slots: int,
+        spent: float | None = None,  # where that has been counted already
+    ) -> None:
         budget = plan.budget()
         self.cap: float | None = budget.get("cap")
         self.per_hour: float = budget.get("per_hour") or 0.0
@@ -34,7 +40,7 @@ class Purse:
         self.spent = 0.0
         if self.cap is None:
             return
-        self.spent = box_cost(plan) or 0.0
+        self.spent = (box_cost(plan) if spent is None else spent) or 0.0
         self._measured = [m for run, spec in specs if spec.kind == "train" and (m := measure(run, spec)) is not None]
 
     def reserve(self, run_id: str) -> None:
@@ -81,9 +87,9 @@ class Purse:
         return run_seconds(spec.config, pace, steps_done(run)).high if pace else 0.0
 
 
-def spent_hours(plan: PlanDir) -> float:
+def spent_hours(plan: PlanDir, spans_of: Callable[[RunDir], list[Span]] = lifetimes) -> float:
     """Box hours of the plan, and of the plans that it is the fallback of: they spend from one cap."""
-    spans = [span for of in (plan, *plan.predecessors()) for run in of.runs() for span in lifetimes(run)]
+    spans = [span for p in (plan, *plan.predecessors()) for run in p.runs() for span in spans_of(run)]
     return busy_seconds(spans) / 3600
 
 

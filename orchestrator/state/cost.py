@@ -5,7 +5,6 @@ Without a measured step of the same shape there is no price: figures from preset
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,13 @@ from typing import Any
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.refusal import Refused
-from orchestrator.state.budget import box_cost, spent_hours
 from orchestrator.state.lifetimes import lifetimes, total_seconds
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import Interval, Measured, measure, pace_of, run_seconds, shape
 from orchestrator.state.progress import steps_done
 from orchestrator.store.home import Home
-from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
-from orchestrator.terminal import in_words
+from orchestrator.store.plan_dir import all_plans, read_spec
+from orchestrator.wording import duration, plural
 
 ZERO = Interval(0.0, 0.0, 0.0)
 
@@ -123,27 +122,26 @@ def price_lines(price: dict[str, Any], probe_of: str) -> list[str]:
     return lines
 
 
-def cost(plan: PlanDir) -> dict[str, Any]:
+def cost(observed: ObservedPlan) -> dict[str, Any]:
     """Spent, and what the rest is expected to take."""
-    wish, budget = plan.wish(), plan.budget()
-    slots = wish["slots"] if wish else plan.slots
+    plan, budget = observed.plan, observed.plan.budget()
     rows, left = [], []
     for run in plan.runs():
-        seconds = total_seconds(lifetimes(run))
+        seconds = total_seconds(observed.lifetimes(run))
         rows.append({"run_id": run.run_id, "hours": round(seconds / 3600, 4), "attempts": len(run.attempts())})
         if not run.has_result():
-            with contextlib.suppress(Refused):  # a torn spec.json: `doctor` names it
-                left.append((read_spec(run), run))
+            spec = observed.spec(run.run_id)
+            left += [(spec, run)] if spec else []  # a torn spec.json: `doctor` names it
     found = estimate(Prices(plan.home), left)
-    hours = found.box(slots).times(1 / 3600)
-    money = box_cost(plan)
+    hours = found.box(observed.slots).times(1 / 3600)
+    money = observed.spent
     per_hour = budget.get("per_hour")
     left_money = _row(hours.times(per_hour)) if found.sources and per_hour is not None else None
     cap = budget.get("cap")
     return {
         "schema": 1,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "spent_box_hours": round(spent_hours(plan), 4),
+        "spent_box_hours": round(observed.spent_hours, 4),
         "spent": None if money is None else round(money, 4),
         "left_box_hours": _row(hours) if found.sources else None,
         "left": left_money,
@@ -164,8 +162,7 @@ def cost_lines(answer: dict[str, Any]) -> list[str]:
     lines = []
     for row in answer["runs"]:
         if row["attempts"]:
-            attempts = f"{row['attempts']} attempts" if row["attempts"] > 1 else "1 attempt"
-            lines.append(f"  {row['run_id']}  {in_words(row['hours'] * 3600)}, {attempts}")
+            lines.append(f"  {row['run_id']}  {duration(row['hours'] * 3600)}, {plural(row['attempts'], 'attempt')}")
     spent = f", {answer['spent']:.2f} {currency}".rstrip() if answer["spent"] is not None else ""
     lines.append(f"spent: {answer['spent_box_hours']:.2f} box hours{spent}")
     if answer["left_box_hours"] is None:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, UNREACHABLE, WAITING
 from orchestrator.state.observed_run import Facts
-from orchestrator.terminal import in_words
+from orchestrator.wording import duration
 
 State = Literal["planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled"]
 STATES: tuple[State, ...] = ("planned", "blocked", "queued", "running", "preempted", "done", "failed", "cancelled")
@@ -68,13 +68,13 @@ def _living(f: Facts) -> Decision:
     silent = f.silent_s or 0.0
     if silent > f.stall_limit_s:
         message = f"no beat for more than {f.stall_limit_s:.0f} s; the watcher ended it"
-        return Decision("running", f"stalled {in_words(silent)}", "end", error=_error("stalled", message, 76))
+        return Decision("running", f"stalled {duration(silent)}", "end", error=_error("stalled", message, 76))
     if f.cancelled:
         return Decision("running", "cancelling", due="stop")
     if f.over_budget:
         error = _error("budget", f.over_budget, 75)
         return Decision("running", "stopping: budget", due="end", error=error, held="budget")
-    return Decision("running", f"silent {in_words(silent)}" if silent > QUIET_S else "")
+    return Decision("running", f"silent {duration(silent)}" if silent > QUIET_S else "")
 
 
 def _out_of_reach(f: Facts) -> Decision:
@@ -85,7 +85,7 @@ def _out_of_reach(f: Facts) -> Decision:
     if f.cancelled:
         return Decision("cancelled")
     hold = f.hold or f.over_budget
-    note = f"on {f.away}, silent {in_words(silent)}"
+    note = f"on {f.away}, silent {duration(silent)}"
     return Decision("running", f"{note}; {hold}") if hold else Decision("running", note, due="take_over")
 
 

@@ -39,9 +39,9 @@ class Verdict:
         }
 
 
-def judge(plan: PlanDir, gate: dict[str, Any], states: StateOf) -> Verdict:
+def judge(plan: PlanDir, gate: dict[str, Any], result: dict[str, Any] | None, states: StateOf) -> Verdict:
+    """`result`: of the gate's run."""
     name = gate["name"]
-    result = durable.read_json(plan.home.run(gate["run_id"]).result_path)
     if result is None:
         state = states(gate["run_id"])
         if state in ("failed", "cancelled"):

@@ -1,23 +1,28 @@
 """One look at a plan: every run's facts and what follows from them, gates and money included. Reads only.
 
-The engine is asked once for all runs, before their files are read, because a run may finish in between.
+Nothing is read before somebody asks for it, and nothing twice. The engine is asked once for all runs, before their
+files are read, because a run may finish in between.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from functools import cached_property
 from typing import Any
 
+from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.backends import BACKENDS, Backend, Unreachable
 from orchestrator.backends.words import UNKNOWN, UNREACHABLE
 from orchestrator.refusal import Refused
 from orchestrator.state import gates
-from orchestrator.state.budget import Purse
+from orchestrator.state.budget import Purse, spent_hours
 from orchestrator.state.decide import TERMINAL, Decision, decide
-from orchestrator.state.observed_run import Facts, Surroundings, observe
+from orchestrator.state.lifetimes import Span, lifetimes, total_seconds
+from orchestrator.state.observed_run import Facts, observe
 from orchestrator.store.plan_dir import PlanDir, read_spec
 
 
@@ -33,17 +38,16 @@ class ObservedPlan:
         self.wish = plan.wish()
         name = self.wish["backend"] if self.wish else "local"
         self.backend = backend or BACKENDS.get(name, BACKENDS["local"])(plan.home)
+        self.slots: int = self.wish["slots"] if self.wish else plan.slots
         self._rows = plan.rows()
         self._done = done
         self._specs = specs if specs is not None else {}
         self._unreadable: dict[str, str] = {}
+        self._results: dict[str, dict[str, Any]] = {}
+        self._lifetimes: dict[str, list[Span]] = {}
+        self._facts: dict[str, Facts] = {}
         self._seen: dict[str, tuple[Facts, Decision]] = {}
         self._no_room: dict[float, str] = {}
-        self.unreachable = ""  # why the engine does not answer
-        self._numbers = {i: self._last_number(i) for i in self._rows if i not in done}
-        self._words = self._ask([plan.home.run(i) for i, number in self._numbers.items() if number])
-        self._over = ""
-        self.count_money()
 
     # ---- answers
     def spec(self, run_id: str) -> RunSpec | None:
@@ -55,6 +59,15 @@ class ObservedPlan:
                 self._unreadable[run_id] = str(refusal)
         return self._specs.get(run_id)
 
+    def result(self, run_id: str) -> dict[str, Any] | None:
+        """result.json; None where there is none that can be read, which is asked again: it may come meanwhile."""
+        if run_id not in self._results:
+            result = durable.read_json(self.plan.home.run(run_id).result_path)
+            if not isinstance(result, dict):
+                return None
+            self._results[run_id] = result
+        return self._results[run_id]
+
     def look(self, run_id: str) -> tuple[Facts, Decision]:
         if run_id not in self._seen:
             self._seen[run_id] = self._look(run_id)
@@ -62,6 +75,7 @@ class ObservedPlan:
 
     def again(self, run_id: str) -> tuple[Facts, Decision]:
         """After something was done to it."""
+        self._facts.pop(run_id, None)
         self._seen.pop(run_id, None)
         return self.look(run_id)
 
@@ -74,10 +88,10 @@ class ObservedPlan:
     def held(self, run_id: str) -> str:
         """What keeps it from being submitted now, whatever its state: a gate, the disk, the budget."""
         spec = self.spec(run_id)
-        return self._gate(run_id) or (self._hold(run_id, spec) if spec else "") or self._over
+        return self._gate(run_id) or (self._hold(run_id, spec) if spec else "") or self.purse.over()
 
     def verdicts(self) -> list[gates.Verdict]:
-        return [gates.judge(self.plan, gate, self.state) for gate in self.plan.gates]
+        return self._judged(self.plan.gates)
 
     def progresses(self, run_id: str) -> bool:
         """Whether somebody or something can still bring it on without a person."""
@@ -85,52 +99,97 @@ class ObservedPlan:
         held = decision.held == "budget" and decision.state != "running"
         return decision.state not in (*TERMINAL, "blocked") and not held
 
+    @property
+    def unreachable(self) -> str:
+        """Why the engine does not answer."""
+        return self._engine[2]
+
+    # ---- money
+    def lifetimes(self, run: RunDir) -> list[Span]:
+        if run.run_id not in self._lifetimes:
+            self._lifetimes[run.run_id] = lifetimes(run)
+        return self._lifetimes[run.run_id]
+
+    @cached_property
+    def spent_hours(self) -> float:
+        return spent_hours(self.plan, self.lifetimes)
+
+    @property
+    def spent(self) -> float | None:
+        """Money so far; None where the plan names no price."""
+        per_hour = self.plan.content["budget"].get("per_hour")
+        return None if per_hour is None else self.spent_hours * per_hour
+
+    def share(self, run: RunDir) -> float | None:
+        """The run's share of the box: its hours, by the price per hour, over the slots that share it."""
+        per_hour = self.plan.content["budget"].get("per_hour")
+        hours = total_seconds(self.lifetimes(run)) / 3600
+        return None if per_hour is None else round(hours * per_hour / self.slots, 4)
+
+    @cached_property
+    def purse(self) -> Purse:
+        """What runs comes first; what waits keeps its place only while it fits. Gates and the disk decide neither."""
+        if self.plan.budget().get("cap") is None:
+            return Purse(self.plan, (), self.slots)
+        specs = [(self.plan.home.run(i), spec) for i in self._rows if (spec := self.spec(i)) is not None]
+        purse = Purse(self.plan, specs, self.slots, self.spent)
+        facts = {spec.run_id: self._fact(spec.run_id) for _, spec in specs}
+        lost = [i for i, f in facts.items() if f.away and (f.silent_s or 0.0) > f.stall_limit_s]
+        states = {i: "queued" if i in lost else decide(f).state for i, f in facts.items()}
+        for run_id in (i for i, state in states.items() if state == "running"):
+            purse.reserve(run_id)
+        for run_id in (i for i, state in states.items() if state == "queued" and not purse.refusal(i)):
+            purse.reserve(run_id)
+        return purse
+
     def count_money(self) -> None:
-        """What runs comes first; what waits keeps its place only while it fits."""
-        readable = [(self.plan.home.run(i), spec) for i in self._rows if (spec := self.spec(i)) is not None]
-        self.purse = Purse(self.plan, readable, self.wish["slots"] if self.wish else self.plan.slots)
-        if self.purse.cap is None:
-            return
-        self._over = ""
-        looks = {run_id: self.look(run_id) for run_id in self._rows}
-        lost = [i for i, (f, _) in looks.items() if f.away and (f.silent_s or 0.0) > f.stall_limit_s]
-        waits = [i for i, (_, d) in looks.items() if d.state == "queued" or i in lost]
-        for run_id in (i for i, (_, d) in looks.items() if d.state == "running" and i not in waits):
-            self.purse.reserve(run_id)
-        self._over = self.purse.over()
-        for run_id in (i for i in waits if not self.purse.refusal(i)):
-            self.purse.reserve(run_id)
-        self._seen.clear()  # what was decided before the money was counted
+        """Again, of all runs."""
+        for name in ("purse", "spent_hours"):
+            self.__dict__.pop(name, None)
+        self._lifetimes.clear()
+        self._facts.clear()
+        self._seen.clear()
 
     # ---- one run
     def _look(self, run_id: str) -> tuple[Facts, Decision]:
-        if run_id in self._done:
-            return Facts(has_result=True), Decision("done")
-        spec, run = self.spec(run_id), self.plan.home.run(run_id)
-        if spec is None and run.has_result():
-            return Facts(has_result=True), Decision("done")
+        spec, facts = self.spec(run_id) if run_id not in self._done else None, self._fact(run_id)
+        if facts.has_result:
+            return facts, Decision("done")
         if spec is None:
             message = self._unreadable[run_id]
-            return Facts(), Decision("failed", message, error={"class": "data", "message": message})
-        word = self._words.get(run_id, UNKNOWN)
-        around = Surroundings(
-            word=word,
-            of_number=self._numbers.get(run_id, 0),
-            plan_submitted=self.wish is not None,
+            return facts, Decision("failed", message, error={"class": "data", "message": message})
+        facts = dataclasses.replace(
+            facts,
             gate=self._gate(run_id),
             hold=self._hold(run_id, spec) if self.wish is not None else "",
-            over_budget=self._over,
+            over_budget=self.purse.over(),
         )
-        facts = observe(run, spec, around)
         return facts, decide(facts)
 
+    def _fact(self, run_id: str) -> Facts:
+        """What its directory and the engine say; not yet what gates, the disk and money say."""
+        if run_id not in self._facts:
+            self._facts[run_id] = self._observed(run_id)
+        return self._facts[run_id]
+
+    def _observed(self, run_id: str) -> Facts:
+        if run_id in self._done:
+            return Facts(has_result=True)
+        numbers, words, _ = self._engine  # before the files
+        spec, run = self.spec(run_id), self.plan.home.run(run_id)
+        if spec is None:
+            return Facts(has_result=run.has_result())
+        return observe(run, spec, words.get(run_id, UNKNOWN), numbers.get(run_id, 0), self.wish is not None)
+
     def _gate(self, run_id: str) -> str:
-        if self._numbers.get(run_id):
+        if self._engine[0].get(run_id):
             return ""  # it was submitted: gates only hold back what has not begun
         row = self._rows[run_id]
-        held = [gate for gate in self.plan.gates if run_id in gate["before_runs"]]
-        verdicts = [gates.judge(self.plan, gate, self.state) for gate in held]
+        verdicts = self._judged([gate for gate in self.plan.gates if run_id in gate["before_runs"]])
         return gates.blocked_by(verdicts, row) or gates.waiting_for(self.plan, row, self.state)
+
+    def _judged(self, wanted: Iterable[dict[str, Any]]) -> list[gates.Verdict]:
+        return [gates.judge(self.plan, gate, self.result(gate["run_id"]), self.state) for gate in wanted]
 
     def _hold(self, run_id: str, spec: RunSpec) -> str:
         """Submitting into a full disk or over the cap would only burn retries."""
@@ -142,14 +201,17 @@ class ObservedPlan:
         return self._no_room[floor] or self.purse.refusal(run_id)
 
     # ---- the engine
-    def _ask(self, runs: list[RunDir]) -> dict[str, str]:
+    @cached_property
+    def _engine(self) -> tuple[dict[str, int], dict[str, str], str]:
+        """Last submission and the engine's word by run id, and why the engine does not answer."""
+        numbers = {i: self._last_number(i) for i in self._rows if i not in self._done}
+        runs = [run for i, n in numbers.items() if n and not (run := self.plan.home.run(i)).has_result()]
         if not runs:
-            return {}
+            return numbers, {}, ""
         try:
-            return self.backend.states(runs)
+            return numbers, self.backend.states(runs), ""
         except Unreachable as error:
-            self.unreachable = str(error)
-            return {run.run_id: UNREACHABLE for run in runs}
+            return numbers, {run.run_id: UNREACHABLE for run in runs}, str(error)
 
     def _last_number(self, run_id: str) -> int:
         submissions = self.plan.home.run(run_id).submissions()

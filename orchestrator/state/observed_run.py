@@ -41,24 +41,12 @@ class Facts:
     plan_submitted: bool = False
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """What the run's plan and its engine say of it; its directory says the rest."""
-
-    word: str = UNKNOWN  # the backend's
-    of_number: int = 0  # the submission that the word was asked for
-    plan_submitted: bool = False
-    gate: str = ""
-    hold: str = ""
-    over_budget: str = ""
-
-
-def observe(run: RunDir, spec: RunSpec, around: Surroundings) -> Facts:
+def observe(run: RunDir, spec: RunSpec, word: str, of_number: int, plan_submitted: bool) -> Facts:
+    """What the run's directory says. `word`: the backend's, asked when `of_number` was the last submission."""
     submissions = run.submissions()
     last = submissions[-1] if submissions else None
     cancelled = run.cancelled()
-    word = around.word
-    if last is not None and last.number != around.of_number:
+    if last is not None and last.number != of_number:
         word = RUNNING  # submitted by hand since the engine was asked: alive, unknown
     attempts = run.attempts()
     newest = attempts[-1] if attempts else 0
@@ -85,10 +73,7 @@ def observe(run: RunDir, spec: RunSpec, around: Surroundings) -> Facts:
         lost=number - newest if last else 0,
         since_submission_s=_age(last) if last else 0.0,
         saved=bool(newest) and exit_code(run, newest) == 75,
-        gate=around.gate,
-        hold=around.hold,
-        over_budget=around.over_budget,
-        plan_submitted=around.plan_submitted,
+        plan_submitted=plan_submitted,
         has_result=run.has_result(),  # last: see above
     )
 

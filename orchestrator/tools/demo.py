@@ -32,9 +32,11 @@ from orchestrator.reading.status import plan_status
 from orchestrator.refusal import Refused
 from orchestrator.report.write import write_report
 from orchestrator.state.decide import TERMINAL
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
-from orchestrator.terminal import columns, in_words
+from orchestrator.terminal import columns
 from orchestrator.tools import scratch_home
+from orchestrator.wording import duration
 
 Rows = list[dict[str, Any]]  # of `plan_status`
 SEEDS = (41, 42, 43)
@@ -87,8 +89,8 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
     actions.submit(home, plan, "local", 1)  # one slot each, two processes in all
 
     def look() -> Rows:
-        row = next(r for r in plan_status(twin_home, twin_plan)["runs"] if r["run_id"] == twin.run_id)
-        return [*plan_status(home, plan)["runs"], {**row, "label": "twin of vanilla"}]
+        row = next(r for r in plan_status(ObservedPlan(twin_plan))["runs"] if r["run_id"] == twin.run_id)
+        return [*plan_status(ObservedPlan(plan))["runs"], {**row, "label": "twin of vanilla"}]
 
     killed, resumed, widened = False, False, plan.slots == 1
     rows: Rows = []
@@ -122,7 +124,7 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
         print(f"killed run and unbroken twin: {what} {'EQUAL' if equal else 'DIFFERENT'}")
     print()
     write_report(home, plan, None, False, _width())
-    print(f"\nThe demo took {in_words(time.monotonic() - began)}. Its home is {home.path}; look around with")
+    print(f"\nThe demo took {duration(time.monotonic() - began)}. Its home is {home.path}; look around with")
     print(f"  grpoq --home {os.path.relpath(home.path)} status vanilla-s{SEEDS[0]}")
     return 0 if resumed and all(same.values()) else 1
 
@@ -139,7 +141,7 @@ def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
     actions.submit(home, plan, "local", None)
 
     def look() -> Rows:
-        return plan_status(home, plan, all_kinds=True)["runs"]
+        return plan_status(ObservedPlan(plan), all_kinds=True)["runs"]
 
     # When: by runs that are done, so that a slow box and a quick one see the same; within a run at a random step.
     draw, killed, rows = random.Random(seed), 0, []
@@ -157,9 +159,9 @@ def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
                 began, f"kill -9 of {row['run_id']} at step {row['step']}; saved is step {row['checkpoint_step'] or 0}."
             )
 
-    print(f"\nAll runs have ended after {in_words(time.monotonic() - began)}; {killed} were killed on the way.\n")
+    print(f"\nAll runs have ended after {duration(time.monotonic() - began)}; {killed} were killed on the way.\n")
     write_report(home, plan, None, False, _width())
-    print(f"plan to report: {in_words(time.monotonic() - began)}")
+    print(f"plan to report: {duration(time.monotonic() - began)}")
     return 0 if killed == KILLS and all(row["state"] == "done" for row in rows) else 1
 
 
@@ -202,7 +204,7 @@ def _table(rows: Rows) -> list[str]:
     table = [["run", "", "state", "step", "eta", "attempt"]]
     for row in rows:
         done = 20 * row["step"] // row["steps"]
-        eta = in_words(row["eta_s"]) if row["eta_s"] is not None else ""
+        eta = duration(row["eta_s"]) if row["eta_s"] is not None else ""
         bar = "#" * done + "." * (20 - done)
         steps = f"{row['step']}/{row['steps']}"
         table.append([f"{row['label']}-s{row['seed']}", bar, row["state"], steps, eta, str(row["attempt"] or "")])

@@ -59,10 +59,10 @@ def test_the_figure_of_a_passed_gate_is_hidden_with_its_arm(fake: FakeHome) -> N
     made = study(fake, MATRIX.replace("[[hypothesis]]", f"{gate}[[hypothesis]]", 1))
     made.finish("vanilla-s41", *WORKS["vanilla"])
     assert json.loads(fake.grpoq("status", "--json").stdout)["gates"][0]["value"] is None
-    assert gather(made.plan).gates[0]["value"] is None
+    assert gather(ObservedPlan(made.plan)).gates[0]["value"] is None
     for seed in (42, 43):
         made.finish(f"vanilla-s{seed}", *WORKS["vanilla"])
-    assert gather(made.plan).gates[0]["value"] == pytest.approx(0.8, abs=0.1)
+    assert gather(ObservedPlan(made.plan)).gates[0]["value"] == pytest.approx(0.8, abs=0.1)
 
 
 def test_without_hypotheses_all_runs_are_one_contrast_and_exploring_hides_nothing(fake: FakeHome) -> None:
@@ -89,7 +89,7 @@ def test_status_shows_health_and_no_outcome_until_then(fake: FakeHome, half: Stu
 
 
 def test_the_report_shows_health_until_then_and_names_every_look(fake: FakeHome, half: Study) -> None:
-    report = gather(half.plan)
+    report = gather(ObservedPlan(half.plan))
     erase = [row for row in report.runs if row.label == "erase"]
     assert all(row.blinded and set(row.rates.values()) == {None} and row.takeoff_step is None for row in erase)
     assert erase[0].health["kl"] is not None and not report.claim.made
@@ -100,7 +100,7 @@ def test_the_report_shows_health_until_then_and_names_every_look(fake: FakeHome,
     assert "hidden" in report.headline
 
     fake.grpoq("report", "--peek")
-    looked = gather(half.plan)
+    looked = gather(ObservedPlan(half.plan))
     assert len(looked.peeks) == 1 and looked.peeks[0]["command"] == "grpoq report --peek"
     half.finish("erase-s43", *WORKS["erase"])
     assert "1 peek" in fake.grpoq("report").stdout

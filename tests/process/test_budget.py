@@ -14,6 +14,7 @@ from core.spec import PRESETS
 from orchestrator.state.budget import Purse
 from orchestrator.state.cost import cost
 from orchestrator.state.lifetimes import busy_seconds, lifetimes
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import Interval, Measured, pace_of, run_seconds, shape
 from orchestrator.store.plan_dir import choose_plan
 from support.fake_home import FakeHome, until
@@ -88,7 +89,7 @@ def test_what_does_not_fit_is_not_started_and_says_so(fake: FakeHome) -> None:
     assert [row["state"] for row in found] == ["done", "done", "queued"]
     assert found[2]["note"].startswith("budget: spent") and found[2]["attempt"] == 0
     assert fake.grpoq("status", found[2]["run_id"]).stdout.rstrip().endswith("next: grpoq cost")
-    assert cost(choose_plan(fake.home, None))["spent"] < 11
+    assert cost(ObservedPlan(choose_plan(fake.home, None)))["spent"] < 11
     fake.grpoq("amend", "--reason", "the box got cheaper", "--cap", "100")
     assert "3 of 3 done" in fake.grpoq("wait", "--timeout", "60").stdout
 
@@ -104,7 +105,7 @@ def test_what_runs_is_stopped_before_the_cap_with_a_checkpoint(fake: FakeHome) -
     stopped = [row for row in found if row["attempt"]]
     assert [row["state"] for row in stopped] == ["failed"] and stopped[0]["error"]["class"] == "budget"
     assert stopped[0]["checkpoint_step"] > 0 and "of 8 AUD are spent" in stopped[0]["error"]["message"]
-    assert cost(choose_plan(fake.home, None))["spent"] <= 8
+    assert cost(ObservedPlan(choose_plan(fake.home, None)))["spent"] <= 8
     refused = fake.grpoq("retry", stopped[0]["run_id"], expect=2)
     assert "cannot go on: budget" in refused.stderr
     fake.grpoq("amend", "--reason", "more money", "--cap", "1e6")
@@ -126,9 +127,9 @@ fallback = { batch = 4 }
     planned(fake, MONEY + gate)
     fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_STEP_S="0.05")
     fake.grpoq("wait", "--timeout", "60", expect=1)  # 0.5 is below the gate
-    spent = cost(choose_plan(fake.home, None))["spent"]
+    spent = cost(ObservedPlan(choose_plan(fake.home, None)))["spent"]
     fake.grpoq("plan", "--fallback", "h4")
-    assert spent > 1 and cost(choose_plan(fake.home, None))["spent"] == spent
+    assert spent > 1 and cost(ObservedPlan(choose_plan(fake.home, None)))["spent"] == spent
 
 
 def test_the_cost_of_a_run_survives_a_clock_that_was_set_back(fake: FakeHome) -> None:
@@ -137,7 +138,7 @@ def test_the_cost_of_a_run_survives_a_clock_that_was_set_back(fake: FakeHome) ->
     run.submit("local")
     os.close(run.claim(1).lock)
     durable.write_json(run.attempt(1) / "exit.json", {"exit_code": 0, "time": time.time() - 1e6})
-    assert cost(plan)["spent_box_hours"] == 0.0
+    assert cost(ObservedPlan(plan))["spent_box_hours"] == 0.0
 
 
 def test_a_wall_clock_that_jumps_spends_nothing(fake: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from orchestrator.queue.signals import signal_worker
 from orchestrator.queue.watch import is_running
 from orchestrator.reading.status import plan_status
 from orchestrator.refusal import Refused
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import exit_code
 from orchestrator.store import snapshot
 from support.fake_home import FakeHome, until
@@ -249,7 +250,7 @@ def test_an_attempt_out_of_reach_is_overtaken_and_fenced(fake: FakeHome, monkeyp
     reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.0)
     watched(lambda: alive_at(run, 12) == 2)
     assert [s.take_over for s in run.submissions()] == [False, True]
-    assert plan_status(fake.home, plan)["runs"][0]["state"] == "running"
+    assert plan_status(ObservedPlan(plan))["runs"][0]["state"] == "running"
     os.kill(pid, signal.SIGCONT)
     until(lambda: exit_code(run, 1) == 79, "the first is refused")
     watched(run.has_result)
@@ -281,7 +282,7 @@ def test_a_wall_clock_that_jumps_ends_nobody_and_delays_nothing(
     for jump in (3600.0, -1.7e9):
         shift[0] = jump
         one_pass()
-        assert plan_status(fake.home, plan)["runs"][0]["note"] == ""
+        assert plan_status(ObservedPlan(plan))["runs"][0]["note"] == ""
     run.submit("local")  # a submission of 1970 whose launch dies at once
     (run.launch_log(2)).write_text("# launch\n")
     kill(run)
@@ -320,7 +321,7 @@ def test_a_launch_that_never_claims_backs_off(fake: FakeHome) -> None:
     until(lambda: len(run.submissions()) == 3, "three tries")
     first, second, third = (s.time for s in run.submissions())
     assert second - first >= 1.0 and third - second >= 2.0
-    row = plan_status(fake.home, plan)["runs"][0]
+    row = plan_status(ObservedPlan(plan))["runs"][0]
     assert row["state"] in ("queued", "preempted", "running") and row["attempt"] == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,13 @@ import pytest
 from core.runs import durable
 from orchestrator.report.gather import gather
 from orchestrator.report.model import Report
+from orchestrator.report.page.render import render
 from orchestrator.report.text import ANSWER_LINES, report_lines
+from orchestrator.state.observed_plan import ObservedPlan
 from support.fake_home import FakeHome
 from support.finished_runs import MATRIX, WORKS, Study, problem_rows, study, write_eval
+
+WITHOUT_EVALUATIONS = MATRIX[: MATRIX.index("[[job]]")] + MATRIX[MATRIX.index("[[hypothesis]]") :]
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def kinds(report: Report) -> dict[str, str]:
 
 
 def test_a_method_that_works_earns_its_sentence_with_the_figures_in_it(whole: Study) -> None:
-    report = gather(whole.plan)
+    report = gather(ObservedPlan(whole.plan))
     assert [outcome(report, h) for h in ("H1", "H3", "H4")] == ["supported"] * 3
     vanilla, erase = (100 * (arm(report, label)[1] or 0) for label in ("vanilla", "erase"))
     assert report.claim.made and f"from {vanilla:.1f}% to {erase:.1f}%" in report.claim.sentence
@@ -52,7 +57,7 @@ def test_a_method_that_works_earns_its_sentence_with_the_figures_in_it(whole: St
 
 
 def test_one_seed_of_an_ablation_decides_nothing_and_the_runs_that_would_are_named(whole: Study) -> None:
-    report = gather(whole.plan)
+    report = gather(ObservedPlan(whole.plan))
     h2 = next(v for v in report.verdicts if v.name == "H2")
     assert (h2.outcome, h2.would_decide) == ("not decided", ("erase-k1-s42",))
     contrast = next(c for c in report.contrasts if c.purpose == "H2")
@@ -68,7 +73,7 @@ def test_one_seed_of_an_ablation_decides_nothing_and_the_runs_that_would_are_nam
 def test_a_control_that_does_as_well_comes_first(fake: FakeHome) -> None:
     made = study(fake)
     made.finish_all(WORKS | {"random_V": (0.29, 0.31)})
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     assert report.headline.startswith("A negative control: random_V does as well as erase")
     assert outcome(report, "H1") == "supported" and not report.claim.made
     lines = report_lines(report, 80)
@@ -78,7 +83,7 @@ def test_a_control_that_does_as_well_comes_first(fake: FakeHome) -> None:
 def test_a_control_of_one_seed_names_the_runs_that_would_decide(fake: FakeHome) -> None:
     made = study(fake, MATRIX.replace('name = "random_V"', 'name = "random_V"\nseeds = [41]', 1))
     made.finish_all()
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     (condition,) = [c for c in report.claim.conditions if c.text == "random_V is beaten"]
     assert condition.holds is None and condition.figure.endswith("would decide: random_V-s42")
     assert not report.claim.made
@@ -95,7 +100,7 @@ def test_what_is_missing_failed_left_out_or_foreign_is_named_and_not_averaged(fa
     made.finish("random_V-s41", 0.0, 0.0, collapsed=True)
     made.finish("rebound_mul-s43", 0.1, 0.3, plan_hash="f" * 64)
 
-    report = gather(made.plan, show_hidden=True)  # one run may still come
+    report = gather(ObservedPlan(made.plan), show_hidden=True)  # one run may still come
     found = kinds(report)
     assert found["vanilla-s42"] == "missing" and found["erase-s42"] == "failed"
     assert found["random_V-s41"] == "excluded" and found["rebound_mul-s43"] == "foreign"
@@ -119,7 +124,7 @@ def test_what_is_missing_failed_left_out_or_foreign_is_named_and_not_averaged(fa
 def test_a_run_that_lost_rows_is_not_read(whole: Study) -> None:
     path = whole.run("vanilla-s41").attempt(1) / "metrics.jsonl"
     path.write_text("".join(line for n, line in enumerate(path.read_text().splitlines(keepends=True)) if n != 4))
-    report = gather(whole.plan)
+    report = gather(ObservedPlan(whole.plan))
     row = next(r for r in report.runs if r.label == "vanilla" and r.seed == 41)
     assert not row.counted and row.why_not == "it kept 11 metrics rows of 12 steps: not read"
     assert arm(report, "vanilla")[0] == 2
@@ -130,7 +135,7 @@ def test_runs_of_another_plan_in_the_same_home_are_tried_and_not_counted(fake: F
     older.finish("vanilla-s41", 0.1, 0.9)
     made = study(fake)
     made.finish_all()
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     assert report.tried["elsewhere"] == 1 and report.tried["runs"] == 13
     (foreign,) = [f for f in report.findings if f.kind == "foreign"]
     assert foreign.run == older.run("vanilla-s41").run_id and older.plan.plan_id in foreign.text
@@ -141,21 +146,19 @@ def test_survivors_alone_earn_no_claim(fake: FakeHome) -> None:
     made = study(fake, MATRIX.replace("seeds = [41, 42, 43]", "seeds = [41, 42, 43, 44]", 1))
     made.finish_all(without=("erase-s44",))
     made.run("erase-s44").cancel()
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     assert outcome(report, "H1") == "supported" and not report.claim.made
     (condition,) = [c for c in report.claim.conditions if c.text.startswith("every planned run")]
     assert condition.holds is False and "erase-s44" in condition.figure
 
 
 def test_a_protocol_that_came_afterwards_earns_no_claim(fake: FakeHome) -> None:
-    bare = MATRIX.replace("[[job]]", "", 1)
-    head, _, tail = bare.partition('name = "eval"')
-    made = study(fake, head + tail.partition("[[hypothesis]]")[1] + tail.partition("[[hypothesis]]")[2])
+    made = study(fake, WITHOUT_EVALUATIONS)
     for row in made.plan.content["runs"]:
         name = f"{row['label']}-s{row['seed']}"
         made.finish(name, *WORKS[row["label"]], evaluated=False)
         write_eval(made.run(name), made.run(name), problem_rows(name, *WORKS[row["label"]]))
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     assert outcome(report, "H1") == "supported" and not report.claim.made
     assert any("made afterwards" in c.figure for c in report.claim.conditions)
 
@@ -165,7 +168,7 @@ def test_a_run_without_a_row_and_a_torn_result_are_not_read(whole: Study) -> Non
     whole.run("vanilla-s42").result_path.write_text('{"schema": 1,')
     whole.run("vanilla-s43").result_path.write_text("[]")
     whole.run("eval-erase-s41").spec_path.write_text("{")
-    report = gather(whole.plan)
+    report = gather(ObservedPlan(whole.plan))
     why = {f.run: f.text for f in report.findings if f.run.startswith("vanilla-s4")}
     assert "0 metrics rows of 12" in why["vanilla-s41"]
     assert "torn" in why["vanilla-s42"] and "torn" in why["vanilla-s43"]
@@ -177,7 +180,7 @@ def test_a_collapsed_treatment_is_no_success(fake: FakeHome) -> None:
     made.finish_all(without=("erase-s41", "erase-s42", "erase-s43"))
     for seed in (41, 42, 43):
         made.finish(f"erase-s{seed}", 0.0, 0.0, collapsed=True)
-    report = gather(made.plan)
+    report = gather(ObservedPlan(made.plan))
     assert outcome(report, "H1") == "falsified" and not report.claim.made
     assert arm(report, "erase") == (0, None)
 
@@ -187,11 +190,67 @@ def test_two_protocols_never_meet_in_one_mean(whole: Study) -> None:
     rows = durable.read_json(next((run.path / "eval").glob("*.json")))["problems"]  # type: ignore[index]
     shutil.rmtree(run.path / "eval")
     write_eval(run, whole.run("eval-vanilla-s43"), rows, temperature=0.1)
-    report = gather(whole.plan)
+    report = gather(ObservedPlan(whole.plan))
     row = next(r for r in report.runs if r.label == "vanilla" and r.seed == 43)
     assert not row.counted and "not evaluated by protocol" in row.why_not
     assert any("temperature 0.1" in f.text for f in report.findings if f.kind == "evaluation")
     assert arm(report, "vanilla")[0] == 2 and outcome(report, "H1") == "not decided"
+
+
+def test_evaluations_that_are_open_or_by_another_protocol_are_said_wherever_the_report_is(fake: FakeHome) -> None:
+    made = study(fake)
+    made.finish_all(without=("erase-s43",))
+    made.finish("erase-s43", *WORKS["erase"], evaluated=False)
+    for name in ("vanilla-s41", "vanilla-s42"):
+        write_eval(made.run(name), made.run(f"eval-{name}"), problem_rows(name, 0.5, 0.5), temperature=0.1)
+    report = gather(ObservedPlan(made.plan), show_hidden=True)
+    found = {(f.run, f.text) for f in report.findings if f.kind == "evaluation"}
+    assert ("eval-erase-s43", "registered, and planned") in found
+    (other,) = [text for _, text in found if text.endswith("measured 2 of these runs as well")]
+    assert other.split()[1] != report.protocol["hash"]
+    shown = (
+        html.unescape(render(report)),
+        " ".join(" ".join(report_lines(report, 80)).split()),
+        json.dumps(report.to_json()),
+    )
+    for text in shown:
+        assert "eval-erase-s43" in text and "registered, and planned" in text and other in text
+
+
+def test_an_open_evaluation_of_an_unfinished_run_is_not_news_and_a_failed_one_is(whole: Study) -> None:
+    assert not [f for f in gather(ObservedPlan(whole.plan)).findings if f.kind == "evaluation"]
+    whole.run("eval-erase-s42").result_path.unlink()
+    whole.run("eval-erase-s42").cancel()
+    whole.run("eval-erase-s43").result_path.unlink()
+    whole.run("erase-s43").result_path.unlink()  # `unfinished` says so already
+    found = [f for f in gather(ObservedPlan(whole.plan)).findings if f.run.startswith("eval-")]
+    assert [(f.run, f.text) for f in found] == [("eval-erase-s42", "registered, and cancelled")]
+
+
+def test_evaluations_too_few_to_be_used_are_said(fake: FakeHome) -> None:
+    made = study(fake, WITHOUT_EVALUATIONS)
+    for row in made.plan.content["runs"]:
+        made.finish(f"{row['label']}-s{row['seed']}", *WORKS[row["label"]], evaluated=False)
+    run = made.run("vanilla-s41")
+    write_eval(run, run, problem_rows("vanilla-s41", *WORKS["vanilla"]))
+    (found,) = [f for f in gather(ObservedPlan(made.plan)).findings if f.kind == "evaluation"]
+    assert found.text.endswith("measured 1 of these runs, too few to be used: `grpoq eval`")
+
+
+def test_of_a_blinded_runs_other_evaluation_only_its_existence_is_said(fake: FakeHome) -> None:
+    made = study(fake)
+    made.finish_all(without=("erase-s43",))
+    write_eval(made.run("erase-s41"), made.run("eval-erase-s41"), problem_rows("x", 0.5, 0.5), temperature=0.1)
+    rates = [
+        figure
+        for path in (made.run("erase-s41").path / "eval").glob("*.json")
+        for figure in (durable.read_json(path) or {})["metrics"].values()
+        if isinstance(figure, float) and 0 < figure < 1
+    ]
+    report = gather(ObservedPlan(made.plan))
+    assert [f for f in report.findings if f.text.endswith("measured 1 of these runs as well")]
+    shown = json.dumps([(f.run, f.text) for f in report.findings])
+    assert rates and not [r for r in rates if repr(r) in shown or f"{100 * r:.1f}" in shown]
 
 
 def test_without_evaluations_the_fallback_is_said_and_nothing_is_supported(fake: FakeHome) -> None:
@@ -199,7 +258,7 @@ def test_without_evaluations_the_fallback_is_said_and_nothing_is_supported(fake:
     for row in made.plan.content["runs"]:
         if row["kind"] == "train":
             made.finish(f"{row['label']}-s{row['seed']}", *WORKS[row["label"]], evaluated=False)
-    report = gather(made.plan, show_hidden=True)  # planned evaluations are still to come
+    report = gather(ObservedPlan(made.plan), show_hidden=True)  # planned evaluations are still to come
     assert any(f.kind == "fallback" and "result.json" in f.text for f in report.findings)
     assert outcome(report, "H1") == "not decided" and not report.claim.made
     assert report.contrasts[0].hack is not None and report.contrasts[0].hack.p is None
@@ -208,12 +267,12 @@ def test_without_evaluations_the_fallback_is_said_and_nothing_is_supported(fake:
 def test_arms_that_differ_in_more_than_their_knob_are_named(fake: FakeHome) -> None:
     made = study(fake, MATRIX.replace('name = "rebound_mul"', 'name = "rebound_mul"\nconfig = { lr = 0.5 }'))
     made.finish_all()
-    found = [f for f in gather(made.plan).findings if f.kind == "unmatched"]
+    found = [f for f in gather(ObservedPlan(made.plan)).findings if f.kind == "unmatched"]
     assert [(f.run, f.text) for f in found] == [("erase against rebound_mul", "lr differs: 0.01, 0.5")]
 
 
 def test_the_last_lines_answer_the_question(whole: Study) -> None:
-    lines = report_lines(gather(whole.plan), 80)
+    lines = report_lines(gather(ObservedPlan(whole.plan)), 80)
     assert max(map(len, lines)) <= 80
     last = "\n".join(lines[-ANSWER_LINES:])
     for word in (

@@ -752,7 +752,9 @@ class Box:
         ends = {i for i, d in found.items() if d.state in ("failed", "cancelled")}
         after = plan.rows()[run.run_id].get("after", ())
         verdicts = [
-            gates.judge(plan, g, lambda i: found[i].state) for g in plan.gates if run.run_id in g["before_runs"]
+            gates.judge(plan, g, durable.read_json(plan.home.run(g["run_id"]).result_path), lambda i: found[i].state)
+            for g in plan.gates
+            if run.run_id in g["before_runs"]
         ]
         shut = any(v.state in ("failed", "void") for v in verdicts)
         return shut or any(i in ends or found[i].state == "blocked" for i in after)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.report.gather import gather
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import choose_plan
 from orchestrator.tools.audit import audit
@@ -23,7 +24,7 @@ def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_misse
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("kill -9 of") == 2 and "plan to report" in done.stdout
     plan = choose_plan(Home(place), None)
-    report = gather(plan)
+    report = gather(ObservedPlan(plan))
     assert [row.state for row in report.runs] == ["done"] * 15 and report.tried["attempts"] == 17
     assert {v.name for v in report.verdicts} == {"H1", "H2", "H3", "H4"}
     assert report.protocol["source"] == "evaluation runs" and not report.peeks

@@ -7,6 +7,7 @@ import json
 from core.runs.run_dir import identity
 from orchestrator.reading.status import next_of_plan, plan_status
 from orchestrator.reading.status_text import plan_lines
+from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.terminal import columns
 from support.fake_home import FakeHome, tree, until
 
@@ -94,12 +95,12 @@ def test_cost_is_the_runs_share_of_the_box(fake: FakeHome) -> None:
     os.close(claim.lock)
     os.utime(claim.path / "lock", (1000, 1000))
     (claim.path / "heartbeat.json").write_text(json.dumps(identity() | {"beat": 1100.0, "attempt": 1}))
-    assert plan_status(fake.home, plan)["runs"][0]["cost"] == 50.0
+    assert plan_status(ObservedPlan(plan))["runs"][0]["cost"] == 50.0
 
 
 def test_the_table_fits_and_says_what_to_type(fake: FakeHome) -> None:
     plan = fake.planned(seeds="41,42")
-    status = plan_status(fake.home, plan)
+    status = plan_status(ObservedPlan(plan))
     status["runs"][0] |= {"state": "running", "step": 7, "attempt": 2, "note": "silent 12m", "seconds_per_step": 1.25}
     status["runs"][0] |= {"label": "a-very-long-label-that-somebody-chose-for-an-arm", "eta_s": 5400}
     status["runs"][1]["note"] = "failed for a reason " * 9
@@ -114,7 +115,7 @@ def test_the_table_fits_and_says_what_to_type(fake: FakeHome) -> None:
 def test_a_dead_watch_is_named(fake: FakeHome) -> None:
     plan = fake.planned()
     plan.record_wish("local", 1)
-    lines = plan_lines(plan_status(fake.home, plan), plan.plan_id, 80)
+    lines = plan_lines(plan_status(ObservedPlan(plan)), plan.plan_id, 80)
     assert "NO WATCH RUNS" in lines[0] and lines[-1] == "next: grpoq resume"
 
 

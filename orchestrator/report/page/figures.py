@@ -1,4 +1,4 @@
-"""Which figures a report has: its data in the plain form that core's figures take. Hidden outcomes are not drawn."""
+"""Which figures a report has: its data in the plain form that core's figures take."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from core.figures.curves import Track, arms_sheet, diagnostics_sheet, overview_s
 from core.figures.scatter import COLLAPSED, COUNTED, EXCLUDED, Point, Region, scatter_sheet
 from core.figures.sheet import Sheet, save
 from orchestrator.report.model import Comparison, Contrast, Report, RunRow
-from orchestrator.report.redact import redacted
 
 GROUPS = ("scatter", "contrasts", "curves", "diagnostics", "modes")
 
@@ -33,7 +32,7 @@ def sheets(report: Report) -> dict[str, list[Sheet]]:
 def write_figures(report: Report, folder: Path) -> dict[str, Path]:
     """Every figure as PNG and SVG: {"scatter.png": path, ...}."""
     paths: dict[str, Path] = {}
-    for of_group in sheets(redacted(report)).values():
+    for of_group in sheets(report).values():
         for sheet in of_group:
             paths |= {path.name: path for path in save(sheet, folder).values()}
     return paths
@@ -49,8 +48,8 @@ def standing(row: RunRow) -> str:
 
 
 def _shown(report: Report) -> list[RunRow]:
-    """Runs that have outcomes which may be seen."""
-    return [row for row in report.runs if not row.blinded and row.rates.get("hack_rate") is not None]
+    """Runs that have outcomes."""
+    return [row for row in report.runs if row.rates.get("hack_rate") is not None]
 
 
 def _scatter(report: Report, arms: Sequence[str]) -> Sheet | None:

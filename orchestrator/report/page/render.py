@@ -20,7 +20,7 @@ from orchestrator.report.page.figure_key import Entry, key_of
 from orchestrator.report.page.figures import sheets, write_figures
 from orchestrator.report.page.formatting import number, percent
 from orchestrator.report.page.inline_svg import inline_panel
-from orchestrator.report.redact import redacted
+from orchestrator.wording import plural
 
 __all__ = ["render", "write_figures"]
 
@@ -51,7 +51,6 @@ def render(report: Report) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    report = redacted(report)
     script = (TEMPLATES / "report.js").read_text()
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -140,7 +139,7 @@ def _words(report: Report) -> dict[str, Any]:
     open_states = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
     alpha, multiplicity = report.protocol.get("alpha"), report.protocol.get("multiplicity")
     return {
-        "counts": f"{_several(len(report.runs), 'run')} in {_several(len(report.arms), 'arm')}: {open_states}; "
+        "counts": f"{plural(len(report.runs), 'run')} in {plural(len(report.arms), 'arm')}: {open_states}; "
         f"{counted} counted.",
         "hidden": _hidden(report, blinded),
         "no_curves": "outcomes are hidden until the runs of each contrast have ended"
@@ -160,10 +159,6 @@ def _hidden(report: Report, blinded: list[str]) -> str:
     until = f"the runs of {', '.join(names)} have ended" if names else "the runs of its contrast have ended"
     whose = "all runs" if len(blinded) == len(report.runs) else ", ".join(blinded)
     return f"Hidden until {until}: outcomes of {whose}. Their health is shown."
-
-
-def _several(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _base(base: dict[str, Any]) -> str:

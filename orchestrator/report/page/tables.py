@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.report.model import RATES, ArmRow, Comparison, Contrast, Report, RunRow
+from orchestrator.report.model import LAST_STEP, RATES, ArmRow, Comparison, Contrast, Report, RunRow
 from orchestrator.report.page.formatting import (
     RULE,
     anything,
@@ -32,7 +32,6 @@ RATE_WORDS = {
 }
 ONE = "blank (n = 1)"
 HIDDEN = "hidden"
-HEALTH = ("kl", "gn", "cin", "cin_rand", "cout", "lp_s", "len", "comp", "trunc", "tied")
 
 
 @dataclass(frozen=True)
@@ -327,7 +326,7 @@ def seed_table(report: Report) -> Table:
 
 
 def health_table(report: Report) -> Table:
-    names = [name for name in HEALTH if any(row.health.get(name) is not None for row in report.runs)]
+    names = [name for name in LAST_STEP if any(row.health.get(name) is not None for row in report.runs)]
     heads = (*words("run", "state"), Head("steps"), *(Head(name) for name in names))
     rows = [
         (
