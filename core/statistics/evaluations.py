@@ -7,7 +7,7 @@ are comparable where the protocol is one, so a set of runs is read by one, and a
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
