@@ -16,7 +16,7 @@ demo-full *args:
 
 # what every commit must pass: about 5 minutes on 2 cores
 test *args:
-    uv run --group models --group trackers pytest -n 2 --dist loadfile "$@"
+    uv run --group models --group trackers pytest -n 2 --dist loadgroup "$@"
 
 # kills, real workers, every arm, the browser, real pueue, the wheel: half an hour on 2 cores; names of files or all
 test-system *args="tests/system":

@@ -10,7 +10,6 @@ from orchestrator.report.model import ArmRow, Contrast, Finding, Report, RunRow,
 from orchestrator.terminal import columns
 from orchestrator.wording import duration, p_value, percent, plural, points
 
-ANSWER_LINES = 30
 SHOWN_RATES = ("pass_rate", "hinted_pass_rate", "hack_rate", "empty_test_rate")
 HEAD_OF_RATES = ("pass", "hinted", "hack", "empty")
 WORDS = {"supported": "SUPPORTED", "falsified": "FALSIFIED", "not decided": "not decided"}

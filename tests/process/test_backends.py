@@ -23,20 +23,20 @@ from orchestrator.backends.pueue_status import label_of
 from orchestrator.backends.words import ENDED, RUNNING, UNKNOWN, WAITING
 from orchestrator.state.observed_run import exit_code
 from orchestrator.store.home import Home
-from support.engines import ENGINES, Engine, Pueue, at_once
+from support.engines import ENGINES, PUEUES, Engine, Pueue, at_once
 from support.fake_home import FakeHome, until
 
 LONG = 2000  # steps of a run that is still there when the test ends
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=["local", *PUEUES])
 def engine(request: pytest.FixtureRequest, fake: FakeHome) -> Iterator[Engine]:
     made = ENGINES[request.param](fake)
     yield made
     made.close()
 
 
-@pytest.fixture(params=["fake_pueue", "pueue"])
+@pytest.fixture(params=PUEUES)
 def pueue(request: pytest.FixtureRequest, fake: FakeHome) -> Iterator[Pueue]:
     made = ENGINES[request.param](fake)
     assert isinstance(made, Pueue)

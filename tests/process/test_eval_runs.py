@@ -20,7 +20,7 @@ from core.runs.cache import cache_folder
 from core.runs.run_dir import RunDir
 from core.spec import digest
 from core.statistics.evaluations import Evaluation, evaluations
-from support import in_process, real_run, small_policy
+from support import in_process, small_policy
 from support.benchmark_row import benchmark_row
 from support.evaluated_runs import EVAL, by_hand, done, spec_of
 from support.kind_runs import planned
@@ -223,16 +223,6 @@ def test_evaluations_under_other_conditions_have_other_names_and_by_other_protoc
 
 
 # ---- what is no evaluation
-
-
-def test_eval_of_a_run_without_a_result_is_the_class_data_and_says_what_to_wait_for(tmp_path: Path) -> None:
-    unfinished = in_process.planned(tmp_path / "runs", "vanilla")
-    run = planned(tmp_path / "runs", "eval", "eval", of="vanilla", **EVAL)
-    assert real_run.worker(run).wait(120) == 1
-    error = run.error(1)
-    assert error is not None and (error["class"], error["exit_code"]) == ("data", 1)
-    assert "grpoq wait vanilla" in error["message"] and "grpoq retry eval" in error["message"]
-    assert not run.has_result() and not (unfinished.path / "eval").exists()
 
 
 @pytest.mark.parametrize("of", ["nobody", "../runs/vanilla"])

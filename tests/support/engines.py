@@ -124,6 +124,10 @@ class FakePueue(Pueue):
 
 
 ENGINES: dict[str, Callable[[FakeHome], Engine]] = {"local": Local, "fake_pueue": FakePueue, "pueue": Pueue}
+# At each commit the real pueue, or the one in Python where there is none; CI runs both (GRPOQ_TEST_ENGINES=every).
+PUEUES = ["fake_pueue", "pueue"]
+if os.environ.get("GRPOQ_TEST_ENGINES") != "every":
+    PUEUES = ["fake_pueue" if REAL_PUEUED is None else "pueue"]
 
 
 def at_once(actions: list[Callable[[], None]]) -> list[BaseException]:

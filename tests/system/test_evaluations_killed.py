@@ -64,3 +64,13 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_bytes_of_an_unbroken
     assert found["metrics"] == unbroken["metrics"] and found["eval"] == unbroken["eval"] and found["attempts"] == 3
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert "within 0.15 of training's own last evaluation, 0.000" in log(run, 3)
+
+
+def test_eval_of_a_run_without_a_result_is_the_class_data_and_says_what_to_wait_for(tmp_path: Path) -> None:
+    unfinished = in_process.planned(tmp_path / "runs", "vanilla")
+    run = planned(tmp_path / "runs", "eval", "eval", of="vanilla", **EVAL)
+    assert real_run.worker(run).wait(120) == 1
+    error = run.error(1)
+    assert error is not None and (error["class"], error["exit_code"]) == ("data", 1)
+    assert "grpoq wait vanilla" in error["message"] and "grpoq retry eval" in error["message"]
+    assert not run.has_result() and not (unfinished.path / "eval").exists()

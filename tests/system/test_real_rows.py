@@ -66,3 +66,10 @@ def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
     assert all(row["sec"] > 0 for row in run.metrics())
     asked = {row["problem_id"] for row in run.rollouts()}
     assert asked <= {str(json.loads(line)["id"]) for line in rows.read_text().splitlines()}
+
+
+def test_every_canonical_solution_of_the_real_rows_is_correct() -> None:
+    problems = load_problems(shared_file(ROWS))
+    with Sandbox() as sandbox:
+        grades = grade([GradeItem(p, "gt_only", fenced(p.canonical_solution)) for p in problems], sandbox, full=False)
+    assert [p.problem_id for p, g in zip(problems, grades, strict=True) if not g.gt_correct] == []

@@ -135,3 +135,40 @@ def test_a_killed_run_trips_at_the_step_and_with_the_words_of_the_unbroken_one(t
     assert error_of(broken, 2)["message"] == expected
     assert real_run.comparable(broken.metrics()) == real_run.comparable(rows)
     assert broken.spec_path.read_bytes() == spec
+
+
+VALUE = "hf_s3cr3t=with=equals"
+
+
+def written(folder: Path, text: str, mode: int = 0o600) -> Path:
+    path = folder / "secrets.env"
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+WITNESS = """
+import os, sys
+if os.environ.get("WITNESS"):
+    leave = os._exit
+
+    def tell(code):
+        open(os.environ["WITNESS"], "w").write(os.environ.get("HF_TOKEN", ""))
+        leave(code)
+
+    os._exit = tell
+"""
+
+
+def test_a_worker_reads_its_homes_secrets_and_writes_them_nowhere(tmp_path: Path) -> None:
+    run = real_run.planned(tmp_path / "home", "device=cuda")  # ends with 78 where torch has no CUDA: short enough
+    written(tmp_path / "home", f"HF_TOKEN={VALUE}\n")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(WITNESS)
+    snapshot = next((tmp_path / "home" / "snapshots").iterdir())
+    environment = {"PYTHONPATH": f"{snapshot}:{tmp_path / 'site'}", "WITNESS": str(tmp_path / "witness")}
+    assert real_run.worker(run, cwd=snapshot, **environment).wait(60) == 78
+    assert (tmp_path / "witness").read_text() == VALUE
+    assert "secrets HF_TOKEN" in (run.attempt(1) / "worker.log").read_text()
+    for path in run.path.rglob("*"):
+        assert path.is_dir() or VALUE.encode() not in path.read_bytes(), path

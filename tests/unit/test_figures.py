@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib
 import pytest
 from matplotlib.axis import Tick
 from matplotlib.figure import Figure
@@ -21,9 +20,11 @@ from core.figures.labels import Box, place
 from core.figures.scatter import COLLAPSED, EXCLUDED, Means, Point, View, arm_means, pareto_front, staircase
 from core.figures.sheet import DPI, Sheet, drawing, panel_svg, save, whole
 from core.figures.style import arm_styles, counted, shortened, wrapped
-from orchestrator.report.page.figures import sheets, write_figures
+from orchestrator.report.page.figures import sheets
 from support.paths import REPO
 from support.report_sample import VARIANTS, crowded, full, unfinished
+
+pytestmark = pytest.mark.xdist_group("figures")  # drawn once, by one worker
 
 DRAWN = ("full", "crowded", "collapsed", "one_run", "unfinished")
 
@@ -113,17 +114,6 @@ def test_no_words_cover_others_or_leave_the_figure(papers: list[tuple[Sheet, Fig
             assert page.holds(box), f"{sheet.name}: {said!r} leaves the figure"
         for (one, a), (other, b) in itertools.combinations(boxes, 2):
             assert a.overlap(b) < 3.0, f"{sheet.name}: {one!r} and {other!r} cover each other"
-
-
-def test_a_figure_made_twice_is_the_same_bytes_whatever_the_users_style(tmp_path: Path) -> None:
-    report = full()
-    first = {name: path.read_bytes() for name, path in write_figures(report, tmp_path / "a").items()}
-    with matplotlib.rc_context({"font.size": 33, "lines.linewidth": 9, "svg.hashsalt": None, "axes.grid": False}):
-        again = {name: path.read_bytes() for name, path in write_figures(full(), tmp_path / "b").items()}
-    assert first == again
-    groups = ("scatter", "contrasts", "curves", "curves-by-arm", "diagnostics", "modes", "takeoff")
-    assert set(first) == {f"{name}.{suffix}" for name in groups for suffix in ("png", "svg")}
-    assert {path.name for path in (tmp_path / "a").iterdir()} == set(first)
 
 
 def test_pictures_are_fit_for_print_and_tell_nothing_of_the_machine(tmp_path: Path) -> None:

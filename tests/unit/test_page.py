@@ -13,6 +13,8 @@ from orchestrator.report.model import Report
 from orchestrator.report.page.render import policy, render
 from support.report_sample import HOSTILE, VARIANTS, full, hostile
 
+pytestmark = pytest.mark.xdist_group("page")  # drawn once, by one worker
+
 
 class Page(HTMLParser):
     """Start tags with their attributes, and the text outside script and style."""
