@@ -20,38 +20,50 @@ def number(value: float | None, digits: int = 1) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", MINUS)
 
 
-def percent(rate: float | None, digits: int = 1) -> str:
-    return number(None if rate is None else 100 * rate, digits)
+def hundredths(value: float) -> str:
+    return number(value, 2)
 
 
-def points(difference: float | None, digits: int = 1) -> str:
+def percent(rate: float) -> str:
+    return number(100 * rate)
+
+
+def points(difference: float) -> str:
     """A difference: its sign always stands before it."""
-    text = number(difference, digits)
-    return text if difference is None or difference <= 0 or float(f"{difference:.{digits}f}") == 0 else f"+{text}"
+    text = number(difference)
+    return f"+{text}" if difference > 0 and text != "0.0" else text
 
 
-def interval(bounds: tuple[float, float] | None, scale: float = 1.0, signed: bool = True) -> str:
-    """`scale` 100 prints rates in per cent."""
-    if bounds is None:
-        return RULE
-    write = points if signed else number
-    return f"{write(scale * bounds[0])} to {write(scale * bounds[1])}"
+def interval(bounds: tuple[float, float]) -> str:
+    return f"{points(bounds[0])} to {points(bounds[1])}"
 
 
-def p_value(p: float | None) -> str:
-    if p is None:
-        return RULE
+def percent_interval(bounds: tuple[float, float]) -> str:
+    return f"{percent(bounds[0])} to {percent(bounds[1])}"
+
+
+def p_value(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
-def digits3(value: float | None) -> str:
+def digits3(value: float) -> str:
     """Three significant digits, for what spans orders of magnitude: kl, gn, cin."""
-    return RULE if value is None else f"{value:.3g}".replace("-", MINUS)
+    return f"{value:.3g}".replace("-", MINUS)
 
 
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return RULE
+def plus_minus(value: float) -> str:
+    return f"\u00b1{value:g}"
+
+
+def thousands(count: int) -> str:
+    return f"{count:,}".replace(",", "\u202f")
+
+
+def out_of(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}/{pair[1]}"
+
+
+def duration(seconds: float) -> str:
     hours, minutes = divmod(round(seconds / 60), 60)
     if hours == 0:
         return f"{minutes} min" if minutes else f"{seconds:.0f} s"

@@ -115,9 +115,9 @@ def policy(script: str) -> str:
     )
 
 
-def cell_class(head: tables.Head, cell: tables.Cell) -> str | None:
+def cell_class(column: tables.Column[Any], cell: tables.Cell) -> str | None:
     long = ["wide", "long"] if len(cell.text) > LONG else ["wide"] if len(cell.text) > WIDE else []
-    names = ["num" if head.numeric else "words", *long, *(["muted"] if cell.muted else [])]
+    names = ["num" if column.numeric else "words", *long, *(["muted"] if cell.muted else [])]
     return " ".join(names)
 
 

@@ -1,4 +1,4 @@
-"""The page's tables: what stands in each cell, and by what a click on the head sorts it.
+"""The page's tables. A column is declared once: its head, the value that a click on it sorts by, and how that is shown.
 
 A cell without a figure says why in `note`: not measured, blank at n = 1, or hidden until its contrast is complete.
 """
@@ -7,20 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from orchestrator.report.model import LAST_STEP, RATES, ArmRow, Comparison, Contrast, Report, RunRow
+from orchestrator.report.model import LAST_STEP, RATES, ArmRow, Contrast, Report, RunRow
 from orchestrator.report.page.formatting import (
     RULE,
     anything,
     digits3,
     duration,
+    hundredths,
     interval,
     moment,
     number,
+    out_of,
     p_value,
     percent,
+    percent_interval,
+    plus_minus,
     points,
+    thousands,
 )
 
 RATE_WORDS = {
@@ -32,6 +37,10 @@ RATE_WORDS = {
 }
 ONE = "blank (n = 1)"
 HIDDEN = "hidden"
+Row = TypeVar("Row")
+Record = dict[str, Any]
+Show = Callable[[Any], str]  # of a value
+Say = Callable[[Row], str]  # of a row
 
 
 @dataclass(frozen=True)
@@ -43,80 +52,85 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Head:
+class Column(Generic[Row]):
+    """A head, and what stands under it. A pair sorts by its first; a word among figures stands last."""
+
     text: str
+    of: Callable[[Row], Any]  # the value; None or "": there is none
+    show: Show = str
     note: str = ""
+    blank: str | Say[Row] = "not measured"  # why there is no value; empty: no reason is owed
+    aside: Say[Row] = lambda row: ""  # the note of a cell
     numeric: bool = True
+
+    def cell(self, row: Row) -> Cell:
+        value = self.of(row)
+        if value in ("", None):
+            why = self.blank if isinstance(self.blank, str) else self.blank(row)
+            if self.numeric and why in (ONE, HIDDEN):
+                return Cell(why, muted=True)
+            return Cell(RULE, note=why or self.aside(row), muted=bool(why))
+        sort = value[0] if isinstance(value, tuple) else value
+        if isinstance(sort, str):
+            sort = None if self.numeric else sort.lower()
+        return Cell(self.show(value), sort, self.aside(row))
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Generic[Row]):
     name: str  # unique on the page
     caption: str
-    heads: tuple[Head, ...]
-    rows: tuple[tuple[Cell, ...], ...]  # the first cell of a row is its head
+    columns: Sequence[Column[Row]]  # the first is the head of its row
+    rows: Sequence[Row]
     notes: tuple[str, ...] = ()
 
 
-def text(words: Any, note: str = "") -> Cell:
-    return Cell(str(words) if words not in ("", None) else RULE, str(words).lower() if words else None, note)
+def words(text: str, of: Callable[[Row], Any], aside: Say[Row] = lambda row: "") -> Column[Row]:
+    return Column(text, of, blank="", aside=aside, numeric=False)
 
 
-def figure(value: float | None, printed: str, blank: str = "not measured") -> Cell:
-    """`printed` is value in words; where there is none, the rule and why."""
-    if value is None:
-        return Cell(blank, None, "", True) if blank in (ONE, HIDDEN) else Cell(RULE, None, blank, True)
-    return Cell(printed, value)
+def unless_hidden(why: str) -> Say[RunRow | Contrast]:
+    return lambda row: HIDDEN if row.blinded else why
 
 
-def count(value: int | None) -> Cell:
-    return figure(value, f"{value:,}".replace(",", "\u202f") if value is not None else "")
+def run_name(row: RunRow) -> str:
+    return f"{row.label}-s{row.seed}"
 
 
-def words(*names: str) -> tuple[Head, ...]:
-    return tuple(Head(name, numeric=False) for name in names)
+RUN: Column[RunRow] = words("run", run_name, lambda row: row.run_id)
+STEPS: Column[RunRow] = Column("steps", lambda row: (row.steps, row.steps_planned), out_of)
 
 
-def runs_table(report: Report) -> Table:
-    rates = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate", "compile_rate")
-    heads = (
-        *words("run", "state"),
-        *(Head(RATE_WORDS[name], "% of held-out completions") for name in rates[:2]),
-        Head("hack, 95 %", numeric=True),
-        Head("pass, 95 %", numeric=True),
-        *(Head(RATE_WORDS[name], "% of held-out completions") for name in rates[2:]),
-        Head("n hinted", "completions behind the hinted rates"),
-        Head("n pass", "completions behind the pass rate"),
-        Head("problems"),
-        Head("takeoff", "first step with > 50 % tests that prove nothing"),
-        Head("steps"),
+def runs_table(report: Report) -> Table[RunRow]:
+    blank, idle = unless_hidden("not measured"), "first step with > 50 % tests that prove nothing"
+
+    def rate(name: str) -> Column[RunRow]:
+        return Column(RATE_WORDS[name], lambda row: row.rates.get(name), percent, "% of held-out completions", blank)
+
+    def bounds(name: str) -> Column[RunRow]:
+        return Column(f"{RATE_WORDS[name]}, 95 %", lambda row: row.bounds.get(name), percent_interval, blank=blank)
+
+    columns: tuple[Column[RunRow], ...] = (
+        RUN,
+        words("state", state_of, lambda row: row.note),
+        rate("hack_rate"),
+        rate("pass_rate"),
+        bounds("hack_rate"),
+        bounds("pass_rate"),
+        rate("hinted_pass_rate"),
+        rate("empty_test_rate"),
+        rate("compile_rate"),
+        Column("n hinted", lambda row: row.n_hinted, thousands, "completions behind the hinted rates"),
+        Column("n pass", lambda row: row.n_pass, thousands, "completions behind the pass rate"),
+        Column("problems", lambda row: row.n_problems, thousands),
+        Column("takeoff", takeoff, str, idle, unless_hidden("not finished")),
+        STEPS,
     )
-    rows = []
-    for row in report.runs:
-        blank = HIDDEN if row.blinded else "not measured"
-        rate = {name: figure(value := row.rates.get(name), percent(value), blank) for name in rates}
-        bounds = {name: row.bounds.get(name) for name in ("hack_rate", "pass_rate")}
-        intervals = [figure(b[0] if b else None, interval(b, 100, signed=False), blank) for b in bounds.values()]
-        rows.append(
-            (
-                text(f"{row.label}-s{row.seed}", row.run_id),
-                text(state_of(row), row.note),
-                rate["hack_rate"],
-                rate["pass_rate"],
-                *intervals,
-                *(rate[name] for name in rates[2:]),
-                count(row.n_hinted),
-                count(row.n_pass),
-                count(row.n_problems),
-                takeoff(row),
-                Cell(f"{row.steps}/{row.steps_planned}", row.steps),
-            )
-        )
-    notes = [
+    note = (
         "hack, hinted, empty: prompts with the loophole. pass: prompts without it. compiles: all. "
         "Intervals are the run's own, over its completions."
-    ]
-    return Table("runs", "Arm x seed: every planned run, % of held-out completions", heads, tuple(rows), tuple(notes))
+    )
+    return Table("runs", "Arm x seed: every planned run, % of held-out completions", columns, report.runs, (note,))
 
 
 def state_of(row: RunRow) -> str:
@@ -128,48 +142,37 @@ def state_of(row: RunRow) -> str:
     return f"not counted: {row.why_not or row.state}"
 
 
-def takeoff(row: RunRow) -> Cell:
-    if row.blinded:
-        return Cell(HIDDEN, None, "", True)
+def takeoff(row: RunRow) -> int | str | None:
+    if row.blinded or (row.rates.get("hack_rate") is None and not row.collapsed):
+        return None
     if row.collapsed:
-        return Cell("collapsed", None)
-    if row.rates.get("hack_rate") is None:
-        return Cell(RULE, None, "not finished", True)
-    return Cell("never", None) if row.takeoff_step is None else Cell(str(row.takeoff_step), row.takeoff_step)
+        return "collapsed"
+    return "never" if row.takeoff_step is None else row.takeoff_step
 
 
-def arms_table(report: Report) -> Table:
-    rates = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate", "compile_rate")
-    heads = (
-        *words("arm", "role"),
-        Head("n", "runs counted / planned"),
-        *(head for name in rates[:2] for head in (Head(RATE_WORDS[name]), Head("sd", "over seeds, points"))),
-        *(Head(RATE_WORDS[name]) for name in rates[2:]),
-        Head("hack, all in", "mean with excluded runs counted too"),
-        Head("pass, all in", "mean with excluded runs counted too"),
-        Head("n, all in", "runs with excluded ones"),
-    )
+def arms_table(report: Report) -> Table[ArmRow]:
     hidden = {row.label for row in report.runs if row.blinded}
-    rows = [_arm(arm, HIDDEN if arm.label in hidden and arm.n == 0 else "no counted run") for arm in report.arms]
-    notes = (
-        "Means over counted runs, %; sd over seeds, in points, blank where there is one. "
-        "All in: nothing that finished is left out.",
-    )
-    return Table("arms", "Means by arm", heads, tuple(rows), notes)
 
+    def blank(arm: ArmRow) -> str:
+        return HIDDEN if arm.label in hidden and arm.n == 0 else "no counted run"
 
-def _arm(arm: ArmRow, blank: str) -> tuple[Cell, ...]:
-    def mean(name: str) -> Cell:
-        return figure(arm.mean.get(name), percent(arm.mean.get(name)), blank)
+    def blank_sd(arm: ArmRow) -> str:
+        return ONE if arm.n == 1 else blank(arm)
 
-    def sd(name: str) -> Cell:
-        return figure(arm.sd.get(name), percent(arm.sd.get(name)), ONE if arm.n == 1 else blank)
+    def mean(name: str) -> Column[ArmRow]:
+        return Column(RATE_WORDS[name], lambda arm: arm.mean.get(name), percent, blank=blank)
 
-    whole = arm.mean_with_excluded
-    return (
-        text(arm.label),
-        text(arm.role),
-        Cell(f"{arm.n}/{arm.n_planned}", arm.n),
+    def sd(name: str) -> Column[ArmRow]:
+        return Column("sd", lambda arm: arm.sd.get(name), percent, "over seeds, points", blank_sd)
+
+    def all_in(name: str) -> Column[ArmRow]:
+        note = "mean with excluded runs counted too"
+        return Column(f"{RATE_WORDS[name]}, all in", lambda arm: arm.mean_with_excluded.get(name), percent, note, blank)
+
+    columns: tuple[Column[ArmRow], ...] = (
+        words("arm", lambda arm: arm.label),
+        words("role", lambda arm: arm.role),
+        Column("n", lambda arm: (arm.n, arm.n_planned), out_of, "runs counted / planned"),
         mean("hack_rate"),
         sd("hack_rate"),
         mean("pass_rate"),
@@ -177,287 +180,220 @@ def _arm(arm: ArmRow, blank: str) -> tuple[Cell, ...]:
         mean("hinted_pass_rate"),
         mean("empty_test_rate"),
         mean("compile_rate"),
-        figure(whole.get("hack_rate"), percent(whole.get("hack_rate")), blank),
-        figure(whole.get("pass_rate"), percent(whole.get("pass_rate")), blank),
-        Cell(str(arm.n_with_excluded), arm.n_with_excluded),
+        all_in("hack_rate"),
+        all_in("pass_rate"),
+        Column("n, all in", lambda arm: arm.n_with_excluded, note="runs with excluded ones"),
     )
+    note = (
+        "Means over counted runs, %; sd over seeds, in points, blank where there is one. "
+        "All in: nothing that finished is left out."
+    )
+    return Table("arms", "Means by arm", columns, report.arms, (note,))
 
 
-def contrast_tables(report: Report) -> tuple[Table, ...]:
+def contrast_tables(report: Report) -> tuple[Table[Contrast], ...]:
     """Over problems: of the hack rate and of the pass rate. Over seeds: of both."""
-    over_problems = (
-        *words("contrast", "baseline"),
-        Head("seeds", "counted in both", numeric=False),
-        Head("difference", "treatment minus baseline, points"),
-        Head("95 %", "bootstrap over problems"),
-        Head("n", "problems"),
-        Head("t", "paired over problems"),
-        Head("p"),
-        Head("Holm p", "over the plan's registered contrasts"),
-        Head("d_z", "mean of problem differences over their standard deviation"),
-    )
-    equivalence = (
-        Head("band", "points"),
-        Head("p (equivalence)", "two one-sided tests against the band"),
-        Head("equivalent", numeric=False),
-    )
-    whole = Head("all in", "difference with excluded runs counted too")
-    over_seeds = (
-        *words("contrast", "baseline"),
-        Head("n", "seeds that both arms have"),
-        *(
-            Head(f"{rate} {what}", note)
-            for rate in ("hack", "pass")
-            for what, note in (
-                ("sd", "of the differences by seed, points"),
-                ("sem", "points"),
-                ("t", "paired over seeds"),
-                ("p", "paired over seeds"),
-            )
-        ),
-    )
-    hack = [(*_over_problems(c, c.hack), _without(c, "hack")) for c in report.contrasts]
-    passing = [(*_over_problems(c, c.passing), *_equivalence(c), _without(c, "pass")) for c in report.contrasts]
+    n = Column[Contrast]("n", lambda contrast: len(contrast.seeds), note="seeds that both arms have")
+    of_hack = (*SIDES, *over_problems("hack"), difference_all_in("hack"))
+    of_pass = (*SIDES, *over_problems("passing"), *EQUIVALENCE, difference_all_in("pass"))
+    of_seeds = (*SIDES, n, *over_seeds("hack", "hack"), *over_seeds("pass", "passing"))
     unit = (
         "Unit: a problem's mean over the seeds that both arms have and all samples. Points, treatment minus baseline."
     )
+    one = "Blank where there is one seed: nothing is known of how another would come out."
     return (
-        Table("contrasts-hack", "Contrasts over problems: hack rate", (*over_problems, whole), tuple(hack), (unit,)),
-        Table(
-            "contrasts-pass",
-            "Contrasts over problems: pass rate",
-            (*over_problems, *equivalence, whole),
-            tuple(passing),
-            (unit,),
+        Table("contrasts-hack", "Contrasts over problems: hack rate", of_hack, report.contrasts, (unit,)),
+        Table("contrasts-pass", "Contrasts over problems: pass rate", of_pass, report.contrasts, (unit,)),
+        Table("contrasts-seeds", "Contrasts over seeds, points", of_seeds, report.contrasts, (one,)),
+    )
+
+
+def undefined(contrast: Contrast) -> str:
+    return HIDDEN if contrast.blinded else "not defined" if contrast.seeds else "no seed that both arms have"
+
+
+def undefined_over_seeds(contrast: Contrast) -> str:
+    return ONE if len(contrast.seeds) == 1 and not contrast.blinded else undefined(contrast)
+
+
+def compared(
+    rate: str, name: str, text: str, show: Show, note: str = "", blank: Say[Contrast] = undefined
+) -> Column[Contrast]:
+    """A figure of the comparison of one rate, `hack` or `passing`."""
+    return Column(text, lambda contrast: getattr(getattr(contrast, rate), name, None), show, note, blank)
+
+
+def over_problems(rate: str) -> tuple[Column[Contrast], ...]:
+    return (
+        Column(
+            "seeds",
+            lambda contrast: (len(contrast.seeds), ", ".join(map(str, contrast.seeds)) or "none"),
+            lambda pair: pair[1],
+            "counted in both",
+            aside=lambda contrast: "; ".join(contrast.missing),
+            numeric=False,
         ),
-        Table(
-            "contrasts-seeds",
-            "Contrasts over seeds, points",
-            over_seeds,
-            tuple(_over_seeds(c) for c in report.contrasts),
-            ("Blank where there is one seed: nothing is known of how another would come out.",),
-        ),
+        compared(rate, "difference", "difference", points, "treatment minus baseline, points"),
+        compared(rate, "bounds", "95 %", interval, "bootstrap over problems"),
+        compared(rate, "n_problems", "n", str, "problems"),
+        compared(rate, "t", "t", hundredths, "paired over problems"),
+        compared(rate, "p", "p", p_value),
+        compared(rate, "p_holm", "Holm p", p_value, "over the plan's registered contrasts"),
+        compared(rate, "d_z", "d_z", hundredths, "mean of problem differences over their standard deviation"),
     )
 
 
-def _blank(contrast: Contrast) -> str:
-    return HIDDEN if contrast.blinded else "no seed that both arms have" if not contrast.seeds else "not defined"
-
-
-def _over_problems(contrast: Contrast, c: Comparison | None) -> tuple[Cell, ...]:
-    blank = _blank(contrast)
-    bounds = c.bounds if c else None
-
-    def of(name: str, printed: Callable[[float | None], str]) -> Cell:
-        value = getattr(c, name) if c else None
-        return figure(value, printed(value), blank)
-
+def over_seeds(word: str, rate: str) -> tuple[Column[Contrast], ...]:
+    blank = undefined_over_seeds
     return (
-        text(f"{contrast.purpose}: {contrast.treatment}"),
-        text(contrast.baseline),
-        Cell(", ".join(map(str, contrast.seeds)) or "none", len(contrast.seeds), "; ".join(contrast.missing)),
-        of("difference", points),
-        figure(bounds[0] if bounds else None, interval(bounds), blank),
-        figure(c.n_problems if c else None, str(c.n_problems) if c else "", blank),
-        of("t", in_hundredths),
-        of("p", p_value),
-        of("p_holm", p_value),
-        of("d_z", in_hundredths),
+        compared(rate, "seed_sd", f"{word} sd", number, "of the differences by seed, points", blank),
+        compared(rate, "seed_sem", f"{word} sem", number, "points", blank),
+        compared(rate, "seed_t", f"{word} t", hundredths, "paired over seeds", blank),
+        compared(rate, "seed_p", f"{word} p", p_value, "paired over seeds", blank),
     )
 
 
-def _over_seeds(contrast: Contrast) -> tuple[Cell, ...]:
-    n = len(contrast.seeds)
-    blank = ONE if n == 1 and not contrast.blinded else _blank(contrast)
-    cells = [text(f"{contrast.purpose}: {contrast.treatment}"), text(contrast.baseline), Cell(str(n), n)]
-    for c in (contrast.hack, contrast.passing):
-        for name, printed in (
-            ("seed_sd", number),
-            ("seed_sem", number),
-            ("seed_t", in_hundredths),
-            ("seed_p", p_value),
-        ):
-            value = getattr(c, name) if c else None
-            cells.append(figure(value, printed(value), blank))
-    return tuple(cells)
+def equivalent(contrast: Contrast) -> float | None:
+    known = contrast.passing.equivalent if contrast.passing else None
+    return None if known is None else float(known)
 
 
-def in_hundredths(value: float | None) -> str:
-    return number(value, 2)
+def difference_all_in(rate: str) -> Column[Contrast]:
+    note, blank = "difference with excluded runs counted too", unless_hidden("nothing is left out")
+    return Column("all in", lambda contrast: contrast.with_excluded.get(rate), points, note, blank)
 
 
-def _equivalence(contrast: Contrast) -> tuple[Cell, ...]:
-    c = contrast.passing
-    blank = HIDDEN if contrast.blinded else "not defined"
-    band, p = (c.band, c.p_equivalent) if c else (None, None)
-    said = None if c is None or c.equivalent is None else c.equivalent
-    return (
-        figure(band, f"\u00b1{band:g}" if band is not None else "", blank),
-        figure(p, p_value(p), blank),
-        Cell(RULE, None, blank, True) if said is None else Cell("yes" if said else "not shown", float(said)),
-    )
+NO_TEST = unless_hidden("not defined")
+SIDES: tuple[Column[Contrast], ...] = (
+    words("contrast", lambda contrast: f"{contrast.purpose}: {contrast.treatment}"),
+    words("baseline", lambda contrast: contrast.baseline),
+)
+EQUIVALENCE: tuple[Column[Contrast], ...] = (
+    compared("passing", "band", "band", plus_minus, "points", NO_TEST),
+    compared("passing", "p_equivalent", "p (equivalence)", p_value, "two one-sided tests against the band", NO_TEST),
+    Column("equivalent", equivalent, lambda yes: "yes" if yes else "not shown", blank=NO_TEST, numeric=False),
+)
 
 
-def _without(contrast: Contrast, name: str) -> Cell:
-    value = contrast.with_excluded.get(name)
-    return figure(value, points(value), HIDDEN if contrast.blinded else "nothing is left out")
-
-
-def seed_table(report: Report) -> Table:
+def seed_table(report: Report) -> Table[Record]:
     """Every contrast seed by seed: what the treatment and the baseline of one seed did beside each other."""
-    columns = [f"{rate}_{what}" for rate in ("hack", "pass") for what in ("treatment", "baseline", "difference")]
-    heads = (
-        *words("contrast", "baseline"),
-        Head("seed"),
-        *(Head(name.replace("_", ", "), "points" if name.endswith("difference") else "%") for name in columns),
+
+    def of(name: str, show: Show = number, note: str = "%") -> Column[Record]:
+        return Column(name.replace("_", ", "), lambda row: row.get(name), show, note)
+
+    columns: tuple[Column[Record], ...] = (
+        words("contrast", lambda row: row["contrast"]),
+        words("baseline", lambda row: row["baseline"]),
+        Column("seed", lambda row: row["seed"]),
+        of("hack_treatment"),
+        of("hack_baseline"),
+        of("hack_difference", points, "points"),
+        of("pass_treatment"),
+        of("pass_baseline"),
+        of("pass_difference", points, "points"),
     )
-    rows = []
-    for contrast in report.contrasts:
-        for row in contrast.by_seed:
-            cells = [text(f"{contrast.purpose}: {contrast.treatment}"), text(contrast.baseline)]
-            cells.append(Cell(str(row["seed"]), row["seed"]))
-            for name in columns:
-                value = row.get(name)
-                cells.append(figure(value, points(value) if name.endswith("difference") else number(value)))
-            rows.append(tuple(cells))
+    rows = [
+        {"contrast": f"{contrast.purpose}: {contrast.treatment}", "baseline": contrast.baseline} | row
+        for contrast in report.contrasts
+        for row in contrast.by_seed
+    ]
     missing = dict.fromkeys(what for contrast in report.contrasts for what in contrast.missing)
     notes = (f"Not counted: {'; '.join(missing)}.",) if missing else ()
-    return Table("seeds", "Contrasts seed by seed, %", heads, tuple(rows), notes)
+    return Table("seeds", "Contrasts seed by seed, %", columns, rows, notes)
 
 
-def health_table(report: Report) -> Table:
-    names = [name for name in LAST_STEP if any(row.health.get(name) is not None for row in report.runs)]
-    heads = (*words("run", "state"), Head("steps"), *(Head(name) for name in names))
-    rows = [
-        (
-            text(f"{row.label}-s{row.seed}", row.run_id),
-            text(row.state, row.note),
-            Cell(f"{row.steps}/{row.steps_planned}", row.steps),
-            *(figure(row.health.get(name), digits3(row.health.get(name))) for name in names),
-        )
-        for row in report.runs
-    ]
-    return Table("health", "Health at the last step", heads, tuple(rows))
+def health_table(report: Report) -> Table[RunRow]:
+    def last(name: str) -> Column[RunRow]:
+        return Column(name, lambda row: row.health.get(name), digits3)
+
+    known = [name for name in LAST_STEP if any(row.health.get(name) is not None for row in report.runs)]
+    state: Column[RunRow] = words("state", lambda row: row.state, lambda row: row.note)
+    return Table("health", "Health at the last step", (RUN, state, STEPS, *map(last, known)), report.runs)
 
 
-def as_trained_table(report: Report) -> Table | None:
+def as_trained_table(report: Report) -> Table[RunRow] | None:
     """Where an arm has a quarantine: rates with it, beside those without it that count."""
+
+    def both(name: str) -> tuple[Column[RunRow], ...]:
+        return (
+            Column(f"{RATE_WORDS[name]}, deployed", lambda row: row.rates.get(name), percent),
+            Column(f"{RATE_WORDS[name]}, as trained", lambda row: row.as_trained.get(name), percent),
+        )
+
     rows = [row for row in report.runs if row.as_trained]
-    if not rows:
-        return None
-    heads = (*words("run"), *(Head(f"{RATE_WORDS[n]}, {how}") for n in RATES for how in ("deployed", "as trained")))
-    cells = [
-        (
-            text(f"{row.label}-s{row.seed}"),
-            *(figure(of.get(n), percent(of.get(n))) for n in RATES for of in (row.rates, row.as_trained)),
-        )
-        for row in rows
-    ]
-    return Table("as-trained", "Quarantine off (deployed) and on (as trained), %", heads, tuple(cells))
+    columns = (words("run", run_name), *(column for name in RATES for column in both(name)))
+    return Table("as-trained", "Quarantine off (deployed) and on (as trained), %", columns, rows) if rows else None
 
 
-def cost_table(report: Report) -> Table:
+def cost_table(report: Report) -> Table[RunRow]:
     currency = ((report.cost or {}).get("budget") or {}).get("currency", "")
-    heads = (
-        *words("run"),
-        Head("wall time"),
-        Head(f"cost, {currency}" if currency else "cost"),
-        Head("attempts"),
-        Head("preemptions"),
+    columns: tuple[Column[RunRow], ...] = (
+        RUN,
+        Column("wall time", lambda row: row.wall_s, duration, blank="not finished"),
+        Column(f"cost, {currency}" if currency else "cost", lambda row: row.cost, hundredths, blank="no price"),
+        Column("attempts", lambda row: row.attempts),
+        Column("preemptions", lambda row: row.preemptions),
     )
-    rows = [
-        (
-            text(f"{row.label}-s{row.seed}", row.run_id),
-            figure(row.wall_s, duration(row.wall_s), "not finished"),
-            figure(row.cost, number(row.cost, 2), "no price"),
-            Cell(str(row.attempts), row.attempts),
-            Cell(str(row.preemptions), row.preemptions),
-        )
-        for row in report.runs
-    ]
-    return Table("cost", "Time and cost by run", heads, tuple(rows))
+    return Table("cost", "Time and cost by run", columns, report.runs)
 
 
-def attempts_table(report: Report) -> Table:
-    heads = (
-        *words("arm"),
-        Head("runs"),
-        Head("attempts"),
-        Head("preemptions", "attempts that ended without result or error of the run's own"),
-        Head("a run", "preemptions per run"),
+def attempts_table(report: Report) -> Table[ArmRow]:
+    own = "attempts that ended without result or error of the run's own"
+    columns: tuple[Column[ArmRow], ...] = (
+        words("arm", lambda arm: arm.label),
+        Column("runs", lambda arm: arm.n_planned),
+        Column("attempts", lambda arm: arm.attempts),
+        Column("preemptions", lambda arm: arm.preemptions, note=own),
+        Column("a run", lambda arm: arm.preemptions / max(1, arm.n_planned), hundredths, "preemptions per run"),
     )
-    rows = [
-        (
-            text(arm.label),
-            Cell(str(arm.n_planned), arm.n_planned),
-            Cell(str(arm.attempts), arm.attempts),
-            Cell(str(arm.preemptions), arm.preemptions),
-            figure(arm.preemptions / max(1, arm.n_planned), number(arm.preemptions / max(1, arm.n_planned), 2)),
-        )
-        for arm in report.arms
-    ]
     note = "Where arms differ much here, interruptions may explain part of a difference."
-    return Table("attempts", "Attempts and preemptions by arm", heads, tuple(rows), (note,))
+    return Table("attempts", "Attempts and preemptions by arm", columns, report.arms, (note,))
 
 
-def hashes_table(report: Report) -> Table:
-    heads = words("run", "run id", "rates from", "adapter (SHA-256)", "code")
-    rows = [
-        (
-            text(f"{row.label}-s{row.seed}"),
-            text(row.run_id),
-            text(row.source),
-            text(row.adapter_sha256[:16], row.adapter_sha256),
-            text(row.snapshot),
-        )
-        for row in report.runs
+def hashes_table(report: Report) -> Table[RunRow]:
+    columns: tuple[Column[RunRow], ...] = (
+        words("run", run_name),
+        words("run id", lambda row: row.run_id),
+        words("rates from", lambda row: row.source),
+        words("adapter (SHA-256)", lambda row: row.adapter_sha256[:16], lambda row: row.adapter_sha256),
+        words("code", lambda row: row.snapshot),
+    )
+    return Table("hashes", "What each run is", columns, report.runs)
+
+
+def gates_table(report: Report) -> Table[Record]:
+    columns: tuple[Column[Record], ...] = (
+        words("gate", lambda gate: gate.get("name")),
+        words("state", lambda gate: gate.get("state")),
+        Column("figure", lambda gate: gate.get("value"), digits3, blank="no figure yet"),
+        words("wanted", wanted),
+        words("run", lambda gate: gate.get("run_id")),
+        words("note", lambda gate: gate.get("note")),
+    )
+    return Table("gates", "Gates", columns, report.gates)
+
+
+def wanted(gate: Record) -> str:
+    limits = [
+        f"{word} {gate[key]:g}" for key, word in (("at_least", ">="), ("at_most", "<=")) if gate.get(key) is not None
     ]
-    return Table("hashes", "What each run is", heads, tuple(rows))
+    approve = "; a person approves" if gate.get("approve") == "human" else ""
+    return f"{gate.get('metric') or ''} {' and '.join(limits)}".strip() + approve
 
 
-def gates_table(report: Report) -> Table:
-    heads = (*words("gate", "state"), Head("figure"), *words("wanted", "run", "note"))
-    rows = []
-    for gate in report.gates:
-        limits = [
-            f"{word} {gate[key]:g}"
-            for key, word in (("at_least", ">="), ("at_most", "<="))
-            if gate.get(key) is not None
-        ]
-        wanted = f"{gate.get('metric') or ''} {' and '.join(limits)}".strip()
-        approve = "; a person approves" if gate.get("approve") == "human" else ""
-        value = gate.get("value")
-        rows.append(
-            (
-                text(gate.get("name")),
-                text(gate.get("state")),
-                figure(value, digits3(value), "no figure yet"),
-                text(wanted + approve),
-                text(gate.get("run_id")),
-                text(gate.get("note")),
-            )
-        )
-    return Table("gates", "Gates", heads, tuple(rows))
-
-
-def record_table(name: str, caption: str, records: Sequence[dict[str, Any]]) -> Table:
+def record_table(name: str, caption: str, records: Sequence[Record]) -> Table[Record]:
     """Rows whose keys are not known beforehand: `time` first, then every key that occurs, sorted."""
+
+    def of(key: str) -> Column[Record]:
+        return words(key, lambda record: anything(record.get(key)))
+
     keys = sorted({key for record in records for key in record} - {"time"})
     keys.sort(key=lambda key: key not in ("reason", "command"))
-    heads = words("time", *keys)
-    rows = [
-        (
-            Cell(
-                moment(record.get("time")), record.get("time") if isinstance(record.get("time"), int | float) else None
-            ),
-            *(text(anything(record.get(key))) for key in keys),
-        )
-        for record in records
-    ]
-    return Table(name, caption, heads, tuple(rows))
+    time: Column[Record] = Column("time", lambda record: record.get("time"), moment, blank="", numeric=False)
+    return Table(name, caption, (time, *map(of, keys)), records)
 
 
-def pairs(record: dict[str, Any] | None, leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
+def pairs(record: Record | None, leave_out: Iterable[str] = ()) -> list[tuple[str, str]]:
     """Of a record, for a definition list; sorted, so that no page depends on how a dict was filled."""
     out = set(leave_out)
     found: list[tuple[str, str]] = []
