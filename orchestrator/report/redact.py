@@ -8,7 +8,6 @@ that there is one, and by which protocol.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.report.model import HEALTH_COLUMNS, LAST_STEP
 from orchestrator.report.outcomes import Outcome, Outcomes
@@ -16,15 +15,15 @@ from orchestrator.state.blinding import without_hidden
 
 HIDDEN = "hidden until the runs of its contrast have ended"
 KEPT_COLUMNS = {"step", *HEALTH_COLUMNS, *LAST_STEP}
-FIGURES = ("metrics", "hack_rates", "pass_rates", "hack_rates_as_trained", "pass_rates_as_trained")  # of an evaluation
-NO_FIGURES: dict[str, Any] = {name: {} for name in FIGURES}
 
 
 def redacted(outcomes: Outcomes, hidden: frozenset[str]) -> Outcomes:
     """`hidden`: labels of the runs that are blinded."""
     run_ids = {o.row.run_id for o in outcomes.runs if o.row.label in hidden}
     chosen = outcomes.evaluations
-    by_run = {i: replace(e, **NO_FIGURES) if i in run_ids else e for i, e in chosen.by_run.items()}
+    by_run = {
+        i: replace(e, metrics={}, hack_rates={}, pass_rates={}) if i in run_ids else e for i, e in chosen.by_run.items()
+    }
     return replace(
         outcomes,
         hidden=hidden,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,38 +68,19 @@ class Tracker(Protocol):
 @dataclass(frozen=True)
 class Entry:
     open: Callable[[Path], Tracker]  # into this directory
-    require: Callable[[], None] = lambda: None  # raises Refused where the environment asks for what cannot be
+    require: Callable[[], Any] = lambda: None  # raises Refused where the environment asks for what cannot be
 
 
-def _tensorboard(folder: Path) -> Tracker:
-    from orchestrator.trackers.tensorboard import TensorBoard
-
-    return TensorBoard(folder)
-
-
-def _wandb(folder: Path) -> Tracker:
-    from orchestrator.trackers.wandb import WandB
-
-    return WandB(folder)
-
-
-def _wandb_mode() -> None:
-    from orchestrator.trackers.wandb import wanted_mode
-
-    wanted_mode()
-
-
-def _trackio(folder: Path) -> Tracker:
-    from orchestrator.trackers.trackio import Trackio
-
-    return Trackio(folder)
+def _named(module: str, name: str) -> Callable[..., Any]:
+    """What a module of this package holds, imported when it is called: its library is slow to load, or missing."""
+    return lambda *arguments: getattr(import_module(f"{__name__}.{module}"), name)(*arguments)
 
 
 # By the name of the library, which is also its distribution's and that of grpoq's extra.
 TRACKERS: dict[str, Entry] = {
-    "tensorboard": Entry(_tensorboard),
-    "wandb": Entry(_wandb, _wandb_mode),
-    "trackio": Entry(_trackio),
+    "tensorboard": Entry(_named("tensorboard", "TensorBoard")),
+    "wandb": Entry(_named("wandb", "WandB"), _named("wandb", "wanted_mode")),
+    "trackio": Entry(_named("trackio", "Trackio")),
 }
 
 
