@@ -237,7 +237,7 @@ def resume(ctx: typer.Context, home: HomeOption = None) -> None:
 
 @app.command()
 def cancel(ctx: typer.Context, run: RunArgument, plan: PlanOption = None, home: HomeOption = None) -> None:
-    """A wish to stop; the worker saves first. Only `retry` revives the run."""
+    """A stop request; the worker saves first. Only `retry` revives the run."""
     from orchestrator.queue import actions
     from orchestrator.store.plan_dir import find_run
 

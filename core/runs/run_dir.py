@@ -144,9 +144,9 @@ class RunDir:
         return max(numbers, default=0)
 
     def cancelled(self) -> bool:
-        """A wish to stop names the last submission; a newer submission (only `retry` makes one) lifts it."""
-        wish = durable.read_json(self.cancel_path)
-        return wish is not None and wish.get("after_submission") == self.newest_number()
+        """A stop request names the last submission; a newer submission (only `retry` makes one) lifts it."""
+        request = durable.read_json(self.cancel_path)
+        return request is not None and request.get("after_submission") == self.newest_number()
 
     def heartbeat(self, number: int) -> dict[str, Any] | None:
         return durable.read_json(self.attempt(number) / "heartbeat.json")

@@ -81,7 +81,7 @@ def take_steps(t: Trainer) -> None:
 
 
 def sample(t: Trainer, step: Step) -> list[list[TeacherRollout]]:
-    """Nearly all of a step's time, and nothing of the step counts yet: a wish to stop is answered at once."""
+    """Nearly all of a step's time, and nothing of the step counts yet: a stop request is answered at once."""
     before = {name: tensor.clone() for name, tensor in t.state.arm.items()}
     try:
         with t.notice.may_stop():

@@ -1,4 +1,4 @@
-"""What a user may want of planned runs: submit, resume, cancel, retry. Each records the wish, then makes one pass."""
+"""What a user may ask of planned runs: submit, resume, cancel, retry. Each records the request and makes one pass."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
 
 
 def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) -> tuple[str, int]:
-    """All or nothing: the wish is one file, and every pass queues what may run. Returns the backend and its slots."""
-    old = plan.wish()
+    """All or nothing: the request is one file; every pass queues what may run. Returns the backend and its slots."""
+    old = plan.request()
     name = backend or (old["backend"] if old else default_backend())
     count = slots or (old["slots"] if old else plan.slots)
     require_known(name)
@@ -36,7 +36,7 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
             raise Refused(f"backend {name}: {error}; nothing was submitted", UNREACHABLE) from None
         if old and old["backend"] != name:
             _take_back(home, plan, old["backend"])
-        plan.record_wish(name, count)
+        plan.record_request(name, count)
         reconciler = Reconciler(home, say=lambda line: None)
         reconciler.ensured(plan)
         reconciler.one_pass()
@@ -46,11 +46,13 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
 
 def _slots_of_others(home: Home, plan: PlanDir, backend: str) -> list[int]:
     """Of open plans on the same engine, whose group is the home's."""
-    others = [(p, p.wish()) for p in all_plans(home) if p.plan_id != plan.plan_id]
+    others = [(p, p.request()) for p in all_plans(home) if p.plan_id != plan.plan_id]
     return [
-        wish["slots"]
-        for other, wish in others
-        if wish is not None and wish["backend"] == backend and any(map(ObservedPlan(other).progresses, other.run_ids))
+        request["slots"]
+        for other, request in others
+        if request is not None
+        and request["backend"] == backend
+        and any(map(ObservedPlan(other).progresses, other.run_ids))
     ]
 
 
@@ -83,24 +85,24 @@ def cancel(home: Home, plan: PlanDir, run: RunDir) -> None:
         if state != "cancelled":
             run.cancel()
             _pass(home)
-    if plan.wish() is not None:
-        start_detached(home)  # the watch repeats the wish until the worker is gone
+    if plan.request() is not None:
+        start_detached(home)  # the watch repeats the request until the worker is gone
 
 
 def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
     """A new submission after a failure or a cancel. Returns its number."""
-    wish = plan.wish()
+    request = plan.request()
     home.require_writable()
     with home.applying():
         observed = ObservedPlan(plan)
         state = observed.state(run.run_id)
         if state not in ("failed", "cancelled"):
-            if wish is not None and state != "done":
+            if request is not None and state != "done":
                 start_detached(home)  # a retry that died after its submission left nobody to bring it on
             raise Refused(f"{run.run_id} is {state}; only a failed or cancelled run can be retried")
-        if wish is None:
+        if request is None:
             raise Refused(f"plan {plan.plan_id} was never submitted; `grpoq submit` first")
-        require_known(wish["backend"])
+        require_known(request["backend"])
         _require_runnable(home, plan)
         held = observed.held(run.run_id)
         if held:
@@ -108,13 +110,13 @@ def retry(home: Home, plan: PlanDir, run: RunDir) -> int:
         record_reopening(observed, run.run_id)
         away = bool(observed.look(run.run_id)[0].away)  # cancelled on a host that is out of reach
         order = Order(run, read_spec(run).config.threads, plan.run_ids.index(run.run_id), away)
-        backend = BACKENDS[wish["backend"]](home)
+        backend = BACKENDS[request["backend"]](home)
         try:
-            backend.ensure(wish["slots"])
+            backend.ensure(request["slots"])
             record_retry(run)
             number = backend.submit(order)
         except Unreachable as error:
-            raise Refused(f"backend {wish['backend']}: {error}; try again once it answers", UNREACHABLE) from None
+            raise Refused(f"backend {request['backend']}: {error}; try again once it answers", UNREACHABLE) from None
     start_detached(home)
     return number
 
@@ -138,7 +140,7 @@ def approve(home: Home, plan: PlanDir, name: str) -> str:
 
 def go_on(home: Home, plan: PlanDir) -> None:
     """What stood still may move again."""
-    if plan.wish() is not None:
+    if plan.request() is not None:
         with home.applying():
             _pass(home)
         start_detached(home)

@@ -27,10 +27,10 @@ def evaluate(
         planning.require_room(home, found.draft)
         locked, is_new = planning.write_plan(home, found.draft)
         plans.append(locked)
-    before = found.plan.wish() or {"backend": None, "slots": None}  # as the training runs were submitted
+    before = found.plan.request() or {"backend": None, "slots": None}  # as the training runs were submitted
     submitted = []
     for p in plans:
-        engine = backend or (None if p.wish() else before["backend"])
+        engine = backend or (None if p.request() else before["backend"])
         submitted.append((p, *actions.submit(home, p, engine, before["slots"])))
     return {
         "schema": SCHEMA,

@@ -1,7 +1,7 @@
 """One pass over the home: observe every run, decide, act. Resume lives here.
 
 Whoever passes holds apply.lock from the first read to the last write, so two passes never act on the same facts.
-Only the watch launches and ends processes; a pass by hand submits and passes on wishes to stop.
+Only the watch launches and ends processes; a pass by hand submits and passes on stop requests.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Waiting:
     run: RunDir
     spec: RunSpec
     number: int
-    slots: int  # of its plan's wish
+    slots: int  # of its plan's request
 
 
 @dataclass
@@ -91,9 +91,9 @@ class Reconciler:
         still_open = 0
         waiting: list[Waiting] = []
         self._plans = self._submitted_plans()
-        for plan, wish in self._plans:
+        for plan, request in self._plans:
             try:
-                still_open += self._pass_plan(plan, wish, waiting)
+                still_open += self._pass_plan(plan, request, waiting)
             except OSError as error:  # of one plan's files: the others go on
                 self._tell_once(plan.plan_id, str(error))
                 still_open += 1
@@ -102,8 +102,8 @@ class Reconciler:
         self._keep_events()
         return still_open
 
-    def _pass_plan(self, plan: PlanDir, wish: dict[str, Any], waiting: list[Waiting]) -> int:
-        observed, open_runs = self._survey(plan, wish), 0
+    def _pass_plan(self, plan: PlanDir, request: dict[str, Any], waiting: list[Waiting]) -> int:
+        observed, open_runs = self._observe(plan, request), 0
         left = [(place, i) for place, i in enumerate(plan.run_ids) if i not in self._done]
         for place, run_id in left:
             try:
@@ -115,7 +115,7 @@ class Reconciler:
             spec = observed.spec(run_id)
             waits = decision.state == "queued" and not decision.due and observed.backend is self._queue
             if waits and number and spec:
-                waiting.append(Waiting(plan.home.run(run_id), spec, number, wish["slots"]))
+                waiting.append(Waiting(plan.home.run(run_id), spec, number, request["slots"]))
             open_runs += observed.progresses(run_id)
         self._of_plan[plan.plan_id].open_runs = open_runs
         if not left:
@@ -130,29 +130,31 @@ class Reconciler:
         return [handle for _, handle in self._living.values()]
 
     # ---- one plan
-    def _survey(self, plan: PlanDir, wish: dict[str, Any]) -> ObservedPlan:
+    def _observe(self, plan: PlanDir, request: dict[str, Any]) -> ObservedPlan:
         """Asks the engine, and brings it up where it does not answer: after a boot, after its daemon died."""
-        backend, remembered = self._backends[wish["backend"]], self._of_plan[plan.plan_id]
+        backend, remembered = self._backends[request["backend"]], self._of_plan[plan.plan_id]
         since = time.monotonic() - remembered.ensured
         if since >= TIDY_S:
-            self._ensure(plan, backend, wish)
+            self._ensure(plan, backend, request)
         observed = ObservedPlan(plan, backend, self._done, remembered.specs)
-        if observed.unreachable and REPEAT_ENSURE_S <= since < TIDY_S and self._ensure(plan, backend, wish):
+        if observed.unreachable and REPEAT_ENSURE_S <= since < TIDY_S and self._ensure(plan, backend, request):
             observed = ObservedPlan(plan, backend, self._done, remembered.specs)
         self._tell_once(f"{plan.plan_id}, {backend.name}", observed.unreachable)
         return observed
 
-    def _ensure(self, plan: PlanDir, backend: Backend, wish: dict[str, Any]) -> bool:
+    def _ensure(self, plan: PlanDir, backend: Backend, request: dict[str, Any]) -> bool:
         self.ensured(plan)
         try:
-            backend.ensure(self._slots(backend.name, wish["slots"]))
+            backend.ensure(self._slots(backend.name, request["slots"]))
         except Unreachable:
             return False  # the observed plan says why
         return True
 
     def _slots(self, name: str, own: int) -> int:
         """An engine's group is the home's: as many at a time as the most modest of its open plans allows."""
-        others = [(wish["slots"], self._of_plan[p.plan_id]) for p, wish in self._plans if wish["backend"] == name]
+        others = [
+            (request["slots"], self._of_plan[p.plan_id]) for p, request in self._plans if request["backend"] == name
+        ]
         return min([own, *(slots for slots, remembered in others if remembered.open_runs)])
 
     def ensured(self, plan: PlanDir) -> None:
@@ -279,12 +281,14 @@ class Reconciler:
         """In the order in which they were submitted."""
         found = []
         for plan in all_plans(self.home, self._finished_plans):
-            wish = plan.wish()
-            if wish is not None and wish.get("backend") in BACKENDS:
-                found.append((plan, wish))
-            elif wish is not None:
+            request = plan.request()
+            if request is not None and request.get("backend") in BACKENDS:
+                found.append((plan, request))
+            elif request is not None:
                 known = ", ".join(BACKENDS)
-                self._tell_once(plan.plan_id, f"submitted to {wish.get('backend')!r}, here are {known}: submit again")
+                self._tell_once(
+                    plan.plan_id, f"submitted to {request.get('backend')!r}, here are {known}: submit again"
+                )
         for sentence in unreadable_plans(self.home):
             self._tell_once(sentence, "is passed over")
         return sorted(found, key=lambda pair: pair[1]["time"])

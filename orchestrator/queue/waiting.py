@@ -54,4 +54,4 @@ def wait(home: Home, wanted: Sequence[tuple[PlanDir, RunDir]], timeout_s: float 
 
 def _moves(observed: ObservedPlan, run_id: str) -> bool:
     """It runs, or whoever reconciles will bring it on."""
-    return observed.progresses(run_id) and (observed.wish is not None or observed.state(run_id) == "running")
+    return observed.progresses(run_id) and (observed.request is not None or observed.state(run_id) == "running")

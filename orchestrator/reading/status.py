@@ -32,7 +32,7 @@ def plan_status(observed: ObservedPlan, all_kinds: bool = False, show_hidden: bo
     answer = {
         "schema": SCHEMA,
         "plan": {"name": plan.content["name"], "hash": plan.content["hash"]},
-        "backend": observed.wish["backend"] if observed.wish else None,
+        "backend": observed.request["backend"] if observed.request else None,
         "counts": dict(Counter(row["state"] for row in rows)),
         "runs": rows,
         "slots": observed.slots,
@@ -119,7 +119,7 @@ def _next_command(observed: ObservedPlan, row: dict[str, Any], gates: list[dict[
             return command
     if observed.decision(row["run_id"]).held == "budget":
         return "grpoq cost"
-    if observed.wish is None:
+    if observed.request is None:
         return "grpoq submit"
     if not is_running(observed.plan.home):
         return "grpoq resume"

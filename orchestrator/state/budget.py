@@ -16,7 +16,7 @@ from orchestrator.state.pace import Measured, Pace, measure, pace_of, run_second
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir
 
-LEAVING_S = 1.0  # from the wish to stop to the end of a process, beside two steps
+LEAVING_S = 1.0  # from the stop request to the end of a process, beside two steps
 
 
 class Purse:
@@ -71,7 +71,7 @@ class Purse:
         return f"budget: {self.spent:.2f} of {self.cap:g} {self.currency}".rstrip() + " are spent"
 
     def _leaving(self) -> float:
-        """What is still spent between the wish to stop and the end: a step, a checkpoint."""
+        """What is still spent between the stop request and the end: a step, a checkpoint."""
         slowest = max((m.step_s[-1] for m in self._measured), default=0.0)
         return (LEAVING_S + 2 * slowest) / 3600 * self.per_hour
 

@@ -36,6 +36,17 @@ class Decision:
 
 
 def decide(f: Facts) -> Decision:
+    """The run's state, and what is due now. The first fact that decides counts:
+
+    A result makes it done for good. A living lease makes it running: it is to be ended when it stalls, stopped when
+    it is cancelled or over budget. An attempt on another host that nobody here can look at is overtaken after its
+    whole limit. A cancel request that names the last submission makes it cancelled: what still waits is withdrawn.
+    An error makes it preempted, and a submission is due while its class has retries left; else it failed. A
+    submission whose engine cannot be reached or waits is queued, and is withdrawn where disk or budget hold it; one
+    that the engine runs is starting; one that the engine has ended or does not know was lost or died, and a
+    submission is due. What a gate holds back is blocked. Anything else is planned, and is submitted once its plan
+    was.
+    """
     if f.has_result:
         return Decision("done")
     if f.alive:
@@ -44,7 +55,7 @@ def decide(f: Facts) -> Decision:
         return _out_of_reach(f)
     if f.cancelled:
         started = f.submission > f.attempt and f.backend not in (WAITING, ENDED, UNKNOWN, UNREACHABLE)
-        if started:  # a process that has yet to claim will see the wish then: until it has left, it holds its memory
+        if started:  # a process that has yet to claim will see the request then: until it has left, it holds its memory
             return Decision("running", "cancelling", due="withdraw", error=f.error)
         waits = f.submission > f.attempt and f.backend == WAITING
         return Decision("cancelled", due="withdraw" if waits else "", error=f.error)

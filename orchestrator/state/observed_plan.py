@@ -35,10 +35,10 @@ class ObservedPlan:
         specs: dict[str, RunSpec] | None = None,  # a cache that outlives the observed
     ) -> None:
         self.plan = plan
-        self.wish = plan.wish()
-        name = self.wish["backend"] if self.wish else "local"
+        self.request = plan.request()
+        name = self.request["backend"] if self.request else "local"
         self.backend = backend or BACKENDS.get(name, BACKENDS["local"])(plan.home)
-        self.slots: int = self.wish["slots"] if self.wish else plan.slots
+        self.slots: int = self.request["slots"] if self.request else plan.slots
         self._rows = plan.rows()
         self._done = done
         self._specs = specs if specs is not None else {}
@@ -161,7 +161,7 @@ class ObservedPlan:
         facts = dataclasses.replace(
             facts,
             gate=self._gate(run_id),
-            hold=self._hold(run_id, spec) if self.wish is not None else "",
+            hold=self._hold(run_id, spec) if self.request is not None else "",
             over_budget=self.purse.over(),
         )
         return facts, decide(facts)
@@ -179,7 +179,7 @@ class ObservedPlan:
         spec, run = self.spec(run_id), self.plan.home.run(run_id)
         if spec is None:
             return Facts(has_result=run.has_result())
-        return observe(run, spec, words.get(run_id, UNKNOWN), numbers.get(run_id, 0), self.wish is not None)
+        return observe(run, spec, words.get(run_id, UNKNOWN), numbers.get(run_id, 0), self.request is not None)
 
     def _gate(self, run_id: str) -> str:
         if self._engine[0].get(run_id):

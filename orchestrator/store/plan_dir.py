@@ -33,7 +33,7 @@ class PlanDir:
 
     @property
     def slots(self) -> int:
-        """What was planned; the wish may name fewer."""
+        """What was planned; the request may name fewer."""
         return self.content["slots"]
 
     @property
@@ -74,12 +74,12 @@ class PlanDir:
         caps = [row["cap"] for row in self.ledger() if row.get("cap") is not None]
         return self.content["budget"] | ({"cap": caps[-1]} if caps else {})
 
-    def wish(self) -> dict[str, Any] | None:
+    def request(self) -> dict[str, Any] | None:
         """{"backend", "slots", "time"} where the plan was submitted."""
         return durable.read_json(self.path / "submit.json")
 
-    def record_wish(self, backend: str, slots: int) -> None:
-        old = self.wish()
+    def record_request(self, backend: str, slots: int) -> None:
+        old = self.request()
         if old is None or (old["backend"], old["slots"]) != (backend, slots):
             durable.write_json(self.path / "submit.json", {"backend": backend, "slots": slots, "time": time.time()})
 

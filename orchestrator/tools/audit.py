@@ -122,7 +122,7 @@ def _acknowledged(plan: PlanDir) -> Iterator[str]:
         if wrong := snapshot.mismatch(plan.home.snapshots, run.snapshot()):
             yield f"{run_id}: {decision.state}, and cannot go on: {wrong}"
         held = decision.state == "blocked" or decision.held == "budget"
-        if observed.wish is not None and not (observed.progresses(run_id) or held):
+        if observed.request is not None and not (observed.progresses(run_id) or held):
             yield f"{run_id}: submitted with {plan.plan_id}, is {decision.state}, and nothing brings it on"
 
 

@@ -141,7 +141,7 @@ def _plan(plan: PlanDir) -> Iterator[str]:
     if observed.unreachable:
         yield f"plan {plan.plan_id}, {observed.backend.name}: {observed.unreachable}; `grpoq resume`"
     open_runs = [i for i in plan.run_ids if observed.progresses(i)]
-    if observed.wish and open_runs and not is_running(plan.home):
+    if observed.request and open_runs and not is_running(plan.home):
         yield f"plan {plan.plan_id} is submitted, {len(open_runs)} runs are open, and no watch runs: `grpoq resume`"
 
 

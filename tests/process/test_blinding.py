@@ -48,7 +48,7 @@ def test_failed_and_cancelled_runs_have_ended(half: Study) -> None:
 def test_a_retry_that_hides_again_what_could_be_seen_is_kept_as_a_look(fake: FakeHome, half: Study) -> None:
     half.run("erase-s43").cancel()
     assert "erase" not in hidden(half)
-    half.plan.record_wish("local", 1)
+    half.plan.record_request("local", 1)
     fake.grpoq("retry", "erase-s43")
     (look,) = durable.read_lines(half.plan.path / PEEKS)
     assert look["labels"] == ["erase"] and "retry" in look["command"]

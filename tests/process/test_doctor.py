@@ -80,7 +80,7 @@ def test_a_registry_of_a_newer_version_can_be_set_aside(fake: FakeHome) -> None:
 
 def test_what_nobody_looks_after_is_named(fake: FakeHome) -> None:
     plan = fake.planned()
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     (fake.home.path / "secrets.env").write_text("A=b\n")
     (fake.home.path / "secrets.env").chmod(0o644)
     (fake.home.runs / ".planning-abc").mkdir()
@@ -123,7 +123,7 @@ def test_one_torn_or_foreign_plan_stops_no_other(fake: FakeHome) -> None:
     """Named by doctor and the watch, passed over by both."""
     good = fake.planned(seeds="41")
     torn = fake.planned(seeds="42")
-    torn.record_wish("local", 1)
+    torn.record_request("local", 1)
     (torn.path / "plan.json").write_text("{")
     for name, text in (("list", "[]"), ("empty", "{}"), ("newer", '{"schema": 99}')):
         (fake.home.plans / name).mkdir()

@@ -194,7 +194,7 @@ def test_a_hung_worker_is_ended_and_resumed(fake: FakeHome) -> None:
     """Deaf to SIGTERM, its beat stops: SIGTERM, SIGKILL, error class `stalled`, a new attempt."""
     plan = fake.planned("stall_s=1", "stall_steps=2", steps=10)
     run = plan.runs()[0]
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     os.environ["GRPOQ_FAKE_SILENT"] = "run"
     try:
         reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.3)
@@ -214,7 +214,7 @@ def test_a_stopped_worker_is_ended_too(fake: FakeHome) -> None:
     """SIGSTOP: it cannot even die of SIGTERM."""
     plan = fake.planned("stall_s=1", "stall_steps=2", steps=200)
     run = plan.runs()[0]
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     reconciler = Reconciler(fake.home, say=lambda line: None, watching=True, stall_grace_s=0.3)
 
     def one_pass() -> None:
@@ -231,7 +231,7 @@ def test_an_attempt_out_of_reach_is_overtaken_and_fenced(fake: FakeHome, monkeyp
     """Another host's watcher may not signal it: the second attempt starts, the first wakes up and is refused."""
     plan = fake.planned("stall_s=1", "stall_steps=2", steps=60)
     run = plan.runs()[0]
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     monkeypatch.setenv("GRPOQ_FAKE_STEP_S", "0.05")
 
     def watched(condition) -> None:
@@ -267,7 +267,7 @@ def test_a_wall_clock_that_jumps_ends_nobody_and_delays_nothing(
     """An hour on, then back to 1970, as the watcher sees it; a lost submission must not wait until 1970 has passed."""
     plan = fake.planned("stall_s=2", "stall_steps=2", steps=40)
     run = plan.runs()[0]
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     monkeypatch.setenv("GRPOQ_FAKE_STEP_S", "0.05")
     shift = [0.0]
     real = time.time

@@ -28,7 +28,7 @@ def made(fake: FakeHome) -> Study:
     """With a gate and a cap; of erase one seed waits in the queue."""
     made = study(fake, MATRIX.replace("[[hypothesis]]", GATE + BUDGET + "[[hypothesis]]", 1))
     made.finish_all(without=("erase-s43",))
-    made.plan.record_wish("local", 1)
+    made.plan.record_request("local", 1)
     made.run("erase-s43").submit("local")
     return made
 

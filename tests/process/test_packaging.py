@@ -119,7 +119,7 @@ def test_a_worker_of_pueue(installed: Installed, fake: FakeHome) -> None:
 
 def test_the_cron_line(installed: Installed, fake: FakeHome) -> None:
     plan = fake.planned()
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     line = Service(fake.home).cron_line().removeprefix("* * * * * ").replace("\\%", "%")
     for name in OF_PYTHON:  # the line's own directory
         shutil.copy(installed.here / name, fake.home.path)
@@ -129,7 +129,7 @@ def test_the_cron_line(installed: Installed, fake: FakeHome) -> None:
 
 def test_a_unit_of_an_earlier_version_still_works(fake: FakeHome) -> None:
     plan = fake.planned()
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     command = [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(fake.home.path), "watch", "--detached"]
     environment = {"PYTHONPATH": str(REPO), "PATH": os.environ["PATH"]}
     subprocess.run(command, env=environment, cwd=hostile(fake.home.path / "here"), check=True, timeout=60)

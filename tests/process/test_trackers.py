@@ -308,7 +308,7 @@ def test_what_cannot_be_mirrored_is_refused_before_anything_is_written(
     assert "choose from tensorboard, wandb, trackio" in fake.grpoq("track", "mlflow", expect=2).stderr
     assert "unknown tracker 'mlflow'" in fake.grpoq("submit", "--track", "tensorboard,mlflow", expect=2).stderr
     assert "mirrors nothing" in fake.grpoq("submit", "--track", "wandb", expect=2, WANDB_MODE="disabled").stderr
-    assert plan.wish() is None and not (fake.home.path / "track").exists()
+    assert plan.request() is None and not (fake.home.path / "track").exists()
     (tmp_path / "file").write_text("")
     assert "choose another --dir" in fake.grpoq("track", "wandb", "--dir", str(tmp_path / "file"), expect=2).stderr
     assert "nothing to mirror yet" in fake.grpoq("track", "tensorboard", expect=1).stderr

@@ -67,7 +67,7 @@ class Local(Engine):
     word_of_a_claimed_run = ENDED  # the launch is over; from the claim on the lease speaks
 
     def start(self, plan: PlanDir, slots: int) -> list[RunDir]:
-        plan.record_wish("local", slots)
+        plan.record_request("local", slots)
         self.reconciler = Reconciler(self.fake.home, say=lambda line: None, watching=True)
         return super().start(plan, slots)
 

@@ -97,7 +97,7 @@ def nothing(home: FakeHome) -> None:
 
 
 def wished(home: FakeHome) -> None:
-    all_plans(home.home)[0].record_wish("local", 2)
+    all_plans(home.home)[0].record_request("local", 2)
 
 
 def died(home: FakeHome) -> None:
@@ -121,7 +121,7 @@ def cancelled(home: FakeHome) -> None:
 
 
 def running(home: FakeHome) -> None:
-    """A living worker, whose steps are too long for it to see a wish before the signal comes."""
+    """A living worker, whose steps are too long for it to see a request before the signal comes."""
     queued(home)
     for run in _runs(home):
         _worker(run, GRPOQ_FAKE_STEP_S="0.7")

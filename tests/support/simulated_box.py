@@ -375,8 +375,8 @@ class Laws:
 
     def _engine_let_go(self, run: RunDir, last: int) -> None:
         """Nothing is concluded from silence, nor from a word that nobody knows."""
-        wish = self.box.plan_of(run).wish()
-        if wish and wish["backend"] == "simulated":
+        request = self.box.plan_of(run).request()
+        if request and request["backend"] == "simulated":
             word = self.box.engine.word(run.run_id, last)
             assert word in (ENDED, UNKNOWN), f"{run.run_id} is submitted again while the engine says {word!r}"
 
@@ -400,7 +400,7 @@ class Laws:
     def after_a_pass(self) -> None:
         """Whoever is to stop has been told, unless it hangs: that one is ended for its silence."""
         for plan, run in self.box.runs():
-            if plan.wish() is None or run.has_result():
+            if plan.request() is None or run.has_result():
                 continue
             newest = max(run.attempts(), default=0)
             for p in self.box.living(run):
@@ -412,7 +412,7 @@ class Laws:
         self.submitted_at.setdefault(run.run_id, []).append((number, self.box.clock.true))
 
     def signals(self, process: Process, which: signal.Signals) -> None:
-        """Who beats is not ended, but for a wish or the cap; then it is asked, so that it can save."""
+        """Who beats is not ended, but for a request or the cap; then it is asked, so that it can save."""
         run, silent = process.run, self.box.clock.true - process.last_beat
         asked = which == signal.SIGTERM and (run.cancelled() or self.box.is_over(run))
         assert asked or silent > 120, f"{run.run_id} gets {which.name}, silent for {silent:.0f} s"
@@ -434,7 +434,7 @@ class Laws:
         assert len(alive) <= 1, f"{run_id}: {alive} hold valid leases"
 
     def _may_leave(self, was: str, run: RunDir, decision: Decision) -> bool:
-        """Only for a person's wish; or cancelled, while a worker that the wish could not reach has yet to see it."""
+        """Only at a person's request; or cancelled, while a worker that it could not reach has yet to see it."""
         away = any(p.host == ELSEWHERE for p in self.box.living(run))
         unseen = was == "cancelled" and (away or decision.note == "cancelling")
         return was != "done" and (run.run_id in self.box.revived or unseen)
@@ -633,8 +633,8 @@ class Box:
         return next(plan for plan, other in self.runs() if other == run)
 
     def purse(self, plan: PlanDir) -> Purse:
-        wish = plan.wish() or {"slots": plan.slots}
-        return Purse(plan, [(run, self.spec(run)) for run in plan.runs()], wish["slots"])
+        request = plan.request() or {"slots": plan.slots}
+        return Purse(plan, [(run, self.spec(run)) for run in plan.runs()], request["slots"])
 
     def is_over(self, run: RunDir) -> bool:
         return bool(self.purse(self.plan_of(run)).over())
@@ -657,7 +657,7 @@ class Box:
         assert spent + reserved <= cap, f"{run.run_id} is submitted with {spent:.1f} + {reserved:.1f} of {cap}"
 
     def observed(self, plan: PlanDir) -> ObservedPlan:
-        return ObservedPlan(plan, None if plan.wish() else SimulatedEngine(self.engine), specs=self._specs)
+        return ObservedPlan(plan, None if plan.request() else SimulatedEngine(self.engine), specs=self._specs)
 
     def look(self) -> dict[str, Decision]:
         """As `status` does, after everything that happens."""
@@ -712,7 +712,7 @@ class Box:
         """What people do whom `status` asks for it: start the watch, approve, raise the cap."""
         self.start_watch()
         for plan in self.plans.values():
-            if plan.wish() is None:
+            if plan.request() is None:
                 continue
             for verdict in ObservedPlan(plan).verdicts():
                 if verdict.state == "needs approval":
@@ -722,7 +722,7 @@ class Box:
 
     def has_settled(self, plan: PlanDir, run: RunDir, found: dict[str, Decision]) -> bool:
         decision = found[run.run_id]
-        if plan.wish() is None:
+        if plan.request() is None:
             return plan.plan_id not in self.acknowledged  # whoever starts runs by hand looks after them
         newest = max(run.attempts(), default=0)  # one that hangs, and that a person overtook, is left to that person
         if any(p.claim and p.host == HERE and p.claim.number == newest for p in self.living(run)):

@@ -28,7 +28,7 @@ from support.kill_instants import kill_each
 
 SAMPLE = {
     "plan": ("plan:_copy:fsync:1", "plan:_write_run_dir:rename:2", "plan:write_plan:replace:1"),
-    "submit": ("submit:PlanDir.record_wish:replace:1", "submit:RunDir.submit:write:1"),
+    "submit": ("submit:PlanDir.record_request:replace:1", "submit:RunDir.submit:write:1"),
     "retry": ("retry:RunDir.submit:fsync:1",),
     "cancel": ("cancel:RunDir.cancel:replace:1",),
     "watch": (

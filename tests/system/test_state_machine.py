@@ -1,7 +1,7 @@
 """Histories of a box, found by Hypothesis and by seeded walks: whatever happens in whatever order, the laws hold.
 
 The laws are in simulated_box.py: one valid lease per run, no write with an old token, done for ever, failed and
-cancelled left only by a person's wish, no submission beside a living worker or beyond the cap, no signal to a sound
+cancelled left only by a person's request, no submission beside a living worker or beyond the cap, no signal to a sound
 one, back-off, constant number of runs; and at the end, when faults stop, every run ends and has exactly one result.
 
 Mutants of the product that were killed: commits without the token check, a claim that is outranked or beside a living
@@ -64,7 +64,7 @@ def submit(box: Box, pick: int) -> bool:
     if chosen is None:
         return False
     engine = ("simulated", "local", None)[pick // 4 % 3]
-    if box.act(lambda: actions.submit(box.home, chosen, engine or (None if chosen.wish() else "local"), None)):
+    if box.act(lambda: actions.submit(box.home, chosen, engine or (None if chosen.request() else "local"), None)):
         box.acknowledged.add(chosen.plan_id)
     return True
 
@@ -495,7 +495,7 @@ def walk(seed: int, length: int) -> Counter[str]:
         box.settle()
         box.separation = 0.95
         for plan_dir in box.plans.values():
-            actions.submit(box.home, plan_dir, None if plan_dir.wish() else "local", None)
+            actions.submit(box.home, plan_dir, None if plan_dir.request() else "local", None)
             box.acknowledged.add(plan_dir.plan_id)
         for _ in range(LONGEST_CHAIN):  # each waits for the one before it, and may be cancelled itself
             history.append("retry all, settle")

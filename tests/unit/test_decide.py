@@ -38,7 +38,7 @@ def err(kind: str) -> dict[str, str]:
         (Facts(submission=2, attempt=1, away="b", silent_s=121, backend=WAITING), "queued", "", ""),  # overtaken once
         (Facts(**TRIED, away="b", silent_s=1, cancelled=True), "running", "cancelling", ""),
         (Facts(**TRIED, away="b", silent_s=121, cancelled=True), "cancelled", "", ""),
-        # 3: a wish to stop
+        # 3: A stop request
         (Facts(**TRIED, cancelled=True), "cancelled", "", ""),
         (Facts(**TRIED, cancelled=True, error=err("stalled")), "cancelled", "", ""),
         (Facts(cancelled=True, plan_submitted=True), "cancelled", "", ""),

@@ -114,7 +114,7 @@ def test_the_table_fits_and_says_what_to_type(fake: FakeHome) -> None:
 
 def test_a_dead_watch_is_named(fake: FakeHome) -> None:
     plan = fake.planned()
-    plan.record_wish("local", 1)
+    plan.record_request("local", 1)
     lines = plan_lines(plan_status(ObservedPlan(plan)), plan.plan_id, 80)
     assert "NO WATCH RUNS" in lines[0] and lines[-1] == "next: grpoq resume"
 
