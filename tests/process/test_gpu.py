@@ -15,6 +15,7 @@ import pytest
 
 from core.runs.run_dir import RunDir
 from support import real_run
+from support.patience import patient
 from worker import gpu
 from worker.arithmetic import CannotHonour
 from worker.failures import classify
@@ -75,14 +76,15 @@ def test_a_held_gpu_is_refused_before_torch_is_imported(tmp_path: Path, holder: 
     run = real_run.planned(tmp_path / "home", "device=cuda")
     path = fake_nvidia_smi(tmp_path, f"{holder.pid}, 70123, {UUIDS[0]}\n")
     environment = {"PATH": path, "GRPOQ_GPU_GRACE_S": "0", "PYTHONPROFILEIMPORTTIME": "1"}
-    assert real_run.worker(run, **environment).wait(60) == 1
+    assert real_run.worker(run, **environment).wait(patient(60)) == 1
     error = json.loads((run.attempt(1) / "error.json").read_text())
     assert error["class"] == "gpu_busy" and error["exit_code"] == 1
     for part in (f"pid {holder.pid} ", "forgotten-notebook", "70123 MiB", UUIDS[0], "end it or wait for it"):
         assert part in error["message"]
     assert not imported_torch(run)
     fake_nvidia_smi(tmp_path, "")
-    assert real_run.worker(run, **environment).wait(60) == 78  # free, and this torch has no CUDA: the next thing to say
+    # free, and this torch has no CUDA: the next thing to say
+    assert real_run.worker(run, **environment).wait(patient(60)) == 78
     assert imported_torch(run)
 
 

@@ -15,6 +15,7 @@ import torch
 from core.runs import host_memory
 from core.runs.run_dir import RunDir
 from support.paths import REPO
+from support.patience import patient
 from worker.failures import CUDA_OOM, HOST_OOM, classify, cuda_oom_in_words, sentence
 from worker.heartbeat import Heartbeat
 
@@ -58,7 +59,7 @@ def small_cgroup() -> Iterator[Path]:
 def run_inside(folder: Path, *command: str) -> int:
     """Its exit code. The shell joins the cgroup and becomes the command, so nothing of it is outside."""
     joined = ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh", *command]
-    return subprocess.run(joined, cwd=REPO, timeout=60).returncode
+    return subprocess.run(joined, cwd=REPO, timeout=patient(60)).returncode
 
 
 def test_a_worker_killed_by_the_kernel_for_memory_is_told_by_its_last_beat(tmp_path: Path) -> None:

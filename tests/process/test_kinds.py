@@ -19,6 +19,7 @@ from core.spec import KINDS, RunSpec
 from support import in_process, real_run
 from support.benchmark_row import benchmark_row
 from support.kind_runs import planned, result
+from support.patience import patient
 
 
 def test_every_kind_of_a_spec_has_its_work() -> None:
@@ -182,6 +183,6 @@ def test_shards_of_another_machine_are_worked_again_unless_the_plan_allows_them(
 
 def test_an_unknown_kind_is_refused_with_78(tmp_path: Path) -> None:
     run = planned(tmp_path / "runs", "odd", "bake")
-    assert real_run.worker(run).wait(60) == 78
+    assert real_run.worker(run).wait(patient(60)) == 78
     error = run.error(1)
     assert error is not None and error["class"] == "plan" and "no kind of run 'bake'" in error["message"]

@@ -28,6 +28,7 @@ from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import exit_code
 from orchestrator.store import snapshot
 from support.fake_home import FakeHome, until
+from support.patience import patient
 
 
 def alive(run: RunDir) -> int | None:
@@ -120,7 +121,7 @@ def test_two_submits_at_once_make_one_submission_and_one_watch(fake: FakeHome) -
         subprocess.Popen(command, cwd=fake.home.path, env=fake.environment(), stdout=subprocess.DEVNULL)
         for _ in range(3)
     ]
-    assert [process.wait(60) for process in racing] == [0, 0, 0]
+    assert [process.wait(patient(60)) for process in racing] == [0, 0, 0]
     assert fake.wait(plan) == {"done"}
     assert len(plan.runs()[0].submissions()) == 1
     assert fake.home.watch_log.read_text().count("launched") == 1

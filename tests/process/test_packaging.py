@@ -23,6 +23,7 @@ from orchestrator.store.home import Home
 from support.engines import REAL_PUEUED
 from support.fake_home import FakeHome, until
 from support.paths import REPO
+from support.patience import patient
 from support.real_run import HANGS_S, SMALL
 
 RAISES = 'raise ImportError(f"{__file__} was imported")\n'
@@ -123,7 +124,7 @@ def test_the_cron_line(installed: Installed, fake: FakeHome) -> None:
     line = Service(fake.home).cron_line().removeprefix("* * * * * ").replace("\\%", "%")
     for name in OF_PYTHON:  # the line's own directory
         shutil.copy(installed.here / name, fake.home.path)
-    subprocess.run(["/bin/sh", "-c", line], env=installed.environment, cwd="/", check=True, timeout=60)
+    subprocess.run(["/bin/sh", "-c", line], env=installed.environment, cwd="/", check=True, timeout=patient(60))
     assert plan.runs()[0].has_result()
 
 
@@ -132,7 +133,7 @@ def test_a_unit_of_an_earlier_version_still_works(fake: FakeHome) -> None:
     plan.record_request("local", 1)
     command = [sys.executable, "-P", "-m", "orchestrator.cli", "--home", str(fake.home.path), "watch", "--detached"]
     environment = {"PYTHONPATH": str(REPO), "PATH": os.environ["PATH"]}
-    subprocess.run(command, env=environment, cwd=hostile(fake.home.path / "here"), check=True, timeout=60)
+    subprocess.run(command, env=environment, cwd=hostile(fake.home.path / "here"), check=True, timeout=patient(60))
     assert plan.runs()[0].has_result()
 
 

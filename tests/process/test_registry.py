@@ -13,6 +13,7 @@ from orchestrator.refusal import Refused
 from orchestrator.store.registry import Event, Registry
 from orchestrator.store.registry_version import SCHEMA, require_known
 from support.paths import REPO
+from support.patience import patient
 
 
 def event(run_id: str, what: str, attempt: int | None = None) -> Event:
@@ -45,7 +46,7 @@ def test_many_writers_lose_no_event(tmp_path: Path) -> None:
     repo = REPO
     path = tmp_path / "jobs.sqlite"
     started = [subprocess.Popen([sys.executable, "-c", code, str(path), name], cwd=repo) for name in "abcd"]
-    assert [process.wait(60) for process in started] == [0, 0, 0, 0]
+    assert [process.wait(patient(60)) for process in started] == [0, 0, 0, 0]
     registry = Registry(path)
     for name in "abcd":
         assert [e.attempt for e in registry.events(name)] == list(range(25))

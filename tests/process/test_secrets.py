@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support import real_run
+from support.patience import patient
 from worker import secrets
 from worker.failures import classify
 
@@ -75,7 +76,7 @@ def test_a_bad_line_is_named_by_its_number_and_never_shown(tmp_path: Path, line:
 def test_a_worker_refuses_to_start_with_secrets_that_others_may_read(tmp_path: Path) -> None:
     run = real_run.planned(tmp_path)
     written(tmp_path, f"HF_TOKEN={VALUE}\n", 0o644)
-    assert real_run.worker(run).wait(60) == 1
+    assert real_run.worker(run).wait(patient(60)) == 1
     error = json.loads((run.attempt(1) / "error.json").read_text())
     assert error["class"] == "data" and "chmod 600" in error["message"] and VALUE not in json.dumps(error)
     assert not run.evals()

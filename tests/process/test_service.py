@@ -14,6 +14,7 @@ from core.runs import durable
 from orchestrator.queue.service import Service
 from orchestrator.queue.signals import signal_worker
 from support.fake_home import REPO, FakeHome, until
+from support.patience import patient
 
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> "$SERVICE_LOG"
@@ -80,7 +81,7 @@ def test_the_cron_line_brings_killed_runs_back_from_a_bare_environment(fake: Fak
     until(lambda: signal_worker(run, 1, signal.SIGKILL) or not run.is_alive(1), "it is dead")
     until(lambda: not durable.is_flocked(fake.home.watch_lock), "the watch is dead")
     line = Service(fake.home).cron_line().removeprefix("* * * * * ").replace("\\%", "%")
-    subprocess.run(["/bin/sh", "-c", line], env={"HOME": "/nowhere"}, cwd="/", check=True, timeout=60)
+    subprocess.run(["/bin/sh", "-c", line], env={"HOME": "/nowhere"}, cwd="/", check=True, timeout=patient(60))
     assert run.has_result() and run.attempts() == [1, 2]
     assert str(REPO) in line
 

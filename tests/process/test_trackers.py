@@ -38,6 +38,7 @@ from support.mirrored_runs import (
     without_seconds,
     write_attempt,
 )
+from support.patience import patient
 
 
 @pytest.fixture
@@ -287,10 +288,10 @@ def test_a_follower_goes_with_the_runs_through_kills_and_ends_with_them(fake: Fa
         assert "mirrored into" in fake.grpoq("track", "tensorboard", expect=1).stderr
         until(lambda: event_files(folder), "a curve again")
         second.terminate()
-        assert second.wait(10) == 0 and "stopped" in second.communicate()[0]
+        assert second.wait(patient(10)) == 0 and "stopped" in second.communicate()[0]
         third = subprocess.Popen(command, env=fake.environment(), stdout=subprocess.PIPE, text=True)
     assert fake.wait(plan) == {"done"}
-    assert third.wait(20) == 0 and "all runs have ended" in third.communicate()[0]
+    assert third.wait(patient(20)) == 0 and "all runs have ended" in third.communicate()[0]
     assert len(run.attempts()) == 2
     found = read_tensorboard(folder, plan.plan_id)
     for each in plan.runs():

@@ -13,6 +13,7 @@ from core.runs import durable
 from core.runs.run_dir import Fenced, RunDir
 from orchestrator.state.observed_run import beat_age
 from support import real_run
+from support.patience import patient
 from worker.failures import classify
 from worker.heartbeat import Heartbeat
 
@@ -88,13 +89,13 @@ def test_other_library_versions_are_refused_with_78(tmp_path: Path) -> None:
     spec = json.loads(run.spec_path.read_text())
     spec["versions"]["torch"] = "1.0"
     durable.write_json(run.spec_path, spec)
-    assert real_run.worker(run).wait(60) == 78
+    assert real_run.worker(run).wait(patient(60)) == 78
     error = json.loads((run.attempt(1) / "error.json").read_text())
     assert error["class"] == "plan" and "torch 1.0 was planned" in error["message"]
 
 
 def test_a_folder_that_is_no_run_is_refused_with_2(tmp_path: Path) -> None:
-    assert real_run.worker(RunDir(tmp_path)).wait(60) == 2
+    assert real_run.worker(RunDir(tmp_path)).wait(patient(60)) == 2
     assert not (tmp_path / "attempts").exists()
 
 
@@ -103,6 +104,6 @@ def test_missing_snapshot_is_refused_instead_of_running_the_code_on_disk(tmp_pat
     snapshot = next((tmp_path / "snapshots").iterdir())
     snapshot.chmod(0o755)
     snapshot.rename(tmp_path / "elsewhere")
-    assert real_run.worker(run).wait(60) == 78
+    assert real_run.worker(run).wait(patient(60)) == 78
     error = json.loads((run.attempt(1) / "error.json").read_text())
     assert error["class"] == "plan" and snapshot.name in error["message"]

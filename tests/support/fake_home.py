@@ -28,6 +28,7 @@ from orchestrator.store.plan_dir import PlanDir
 from support import command
 from support.command import environment
 from support.paths import REPO
+from support.patience import patient
 
 
 @dataclass
@@ -49,7 +50,7 @@ class FakeHome:
             env=self.environment() | env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=patient(60),
             stdin=subprocess.DEVNULL,
         )
         return _expected(done, expect)
@@ -102,7 +103,7 @@ class FakeHome:
     def end_everything(self) -> None:
         """No process may outlive its test."""
         marks = (str(self.home.path) + "\0", str(self.home.runs) + "/")
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + patient(20)
         while time.monotonic() < deadline:
             ours = [pid for pid in _processes(marks) if pid != os.getpid()]
             if not ours:
@@ -129,7 +130,7 @@ def _processes(marks: tuple[str, ...]) -> Iterator[int]:
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     """Wait for a condition with a deadline; returns what it gave."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while True:
         value = condition()
         if value:

@@ -24,6 +24,7 @@ from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import all_plans
 from orchestrator.tools.audit import audit
 from support.fake_home import REPO, FakeHome, made, until
+from support.patience import patient
 
 KILL_AT = Path(__file__).parent / "kill_at"
 SETTINGS = ("steps=6", "disk_floor_gb=0.01")
@@ -33,7 +34,7 @@ SETTINGS = ("steps=6", "disk_floor_gb=0.01")
 def command(home: FakeHome, *arguments: str, kill: str = "", trace: Path | None = None) -> int:
     """`grpoq ARGUMENTS` in a process of its own, forked so that imports are paid once; its exit code, -9 if killed."""
     process = started(home, *arguments, kill=kill, trace=trace)
-    process.join(90)
+    process.join(patient(90))
     assert process.exitcode is not None, f"{arguments} does not end; {(home.home.path / 'cli.log').read_text()}"
     return process.exitcode
 
@@ -154,7 +155,7 @@ def _runs(home: FakeHome) -> list[RunDir]:
 def _die_after_claim(run: RunDir, number: int) -> None:
     process = multiprocessing.get_context("fork").Process(target=_claim_and_die, args=(run, number))
     process.start()
-    process.join(30)
+    process.join(patient(30))
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -255,7 +256,7 @@ class Stage:
     def killed_at(self, point: str) -> None:
         """The whole story of one point."""
         home, process = self.dying(point)
-        process.join(90)
+        process.join(patient(90))
         assert process.exitcode == -signal.SIGKILL, f"it never came to {point}: exit {process.exitcode}"
         self.follow(home)
         self.check(home)

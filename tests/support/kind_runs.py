@@ -10,6 +10,7 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec, resolve_config
 from support import real_run
+from support.patience import patient
 
 SMALL = {"disk_floor_gb": 0.01, "steer_samples": 1, "check_problems": 1}
 
@@ -39,7 +40,7 @@ def log(run: RunDir, number: int = 1) -> str:
 
 
 def finished(run: RunDir) -> dict[str, Any]:
-    assert real_run.worker(run).wait(120) == 0, (run.path / "test-worker.log").read_text()[-3000:]
+    assert real_run.worker(run).wait(patient(120)) == 0, (run.path / "test-worker.log").read_text()[-3000:]
     beat = run.heartbeat(run.attempts()[-1])
     assert beat is not None and beat["steps"] is None and beat["step"] == 0 and beat["checkpoint_step"] is None
     return result(run)

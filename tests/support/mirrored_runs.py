@@ -14,6 +14,7 @@ from core.runs.run_dir import RunDir
 from orchestrator.store.plan_dir import PlanDir
 from support.fake_home import FakeHome
 from support.paths import REPO, TESTS
+from support.patience import patient
 
 STEPS, EVAL_EVERY = 30, 15
 # Every operation of the mirror, with and without what follows it; at log:40 one run is sealed, and one begun.
@@ -85,7 +86,9 @@ def in_a_process(name: str, fake: FakeHome, plan: PlanDir, folder: Path, *kills:
     """tests/support/mirror_process.py."""
     command = [sys.executable, "-m", "support.mirror_process", name, str(fake.home.path), plan.plan_id]
     env = fake.environment() | {"WANDB_MODE": "", "PYTHONPATH": f"{REPO}{os.pathsep}{TESTS}"}
-    done = subprocess.run([*command, str(folder), *kills], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*command, str(folder), *kills], env=env, capture_output=True, text=True, timeout=patient(120)
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

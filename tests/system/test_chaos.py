@@ -13,12 +13,13 @@ from orchestrator.refusal import Refused
 from orchestrator.store.home import Home
 from orchestrator.tools import chaos as chaos_module
 from support.fake_home import REPO
+from support.patience import patient
 
 
 def chaos(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "orchestrator.cli", "--home", str(home), "chaos", *flags]
     environment = os.environ | {"PYTHONPATH": str(REPO)}
-    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, timeout=patient(600))
 
 
 @pytest.mark.parametrize("backend", ["local", "pueue"])

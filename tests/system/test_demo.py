@@ -15,6 +15,7 @@ from core.runs.run_dir import RunDir
 from orchestrator.refusal import Refused
 from orchestrator.tools.scratch_home import MARKER, clear
 from support.fake_home import FakeHome
+from support.patience import patient
 
 
 def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:
@@ -22,7 +23,12 @@ def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:
     command = [sys.executable, "-m", "orchestrator.tools.demo", "--home", str(fake.home.path), "--preset", "smoke"]
     settings = ["--set", "steps=30", "--set", "disk_floor_gb=0.01"]
     done = subprocess.run(
-        command + settings, cwd=fake.home.path, env=fake.environment(), capture_output=True, text=True, timeout=120
+        command + settings,
+        cwd=fake.home.path,
+        env=fake.environment(),
+        capture_output=True,
+        text=True,
+        timeout=patient(120),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("kill -9 of seed 41", "is back by itself: attempt 2", "EQUAL", "page:", "vanilla-s43"):

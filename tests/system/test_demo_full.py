@@ -13,6 +13,7 @@ from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import choose_plan
 from orchestrator.tools.audit import audit
 from support.paths import REPO
+from support.patience import patient
 
 
 def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_missed(tmp_path: Path) -> None:
@@ -20,7 +21,7 @@ def test_fifteen_runs_come_to_verdicts_by_themselves_and_two_kills_are_not_misse
     command = [sys.executable, "-m", "orchestrator.tools.demo", "--full", "--home", str(place), "--seed", "1"]
     command += ["--set", "steps=30", "--set", "checkpoint_every=10", "--set", "eval_every=30"]
     environment = os.environ | {"PYTHONPATH": str(REPO), "COLUMNS": "80"}
-    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=2400)
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=patient(2400))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("kill -9 of") == 2 and "plan to report" in done.stdout
     plan = choose_plan(Home(place), None)

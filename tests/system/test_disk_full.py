@@ -21,6 +21,7 @@ from core.runs import durable
 from core.runs.run_dir import BALLAST, BALLAST_BYTES, RunDir
 from core.training import checkpoint
 from support import real_run
+from support.patience import patient
 from worker import last_words
 
 FLOOR = "disk_floor_gb=0.001"
@@ -78,7 +79,7 @@ def stopped_after(run: RunDir, attempt: int, rows: int, log: Path) -> subprocess
         process = subprocess.Popen(
             [sys.executable, "-m", "worker", str(run.path)], cwd=real_run.REPO, stdout=output, stderr=output
         )
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + patient(90)
     while len(durable.read_lines(run.attempt(attempt) / "metrics.jsonl")) < rows and process.poll() is None:
         assert time.monotonic() < deadline, log.read_text()[-2000:]
         time.sleep(0.002)
@@ -106,12 +107,14 @@ def test_a_disk_that_fills_ends_the_attempt_and_the_next_one_ends_like_the_unbro
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "another").write_bytes(b"x")
     process.send_signal(signal.SIGCONT)
-    assert process.wait(60) == 80
+    assert process.wait(patient(60)) == 80
     assert_ended_for_want_of_disk(run, 1)
     said = (tmp_path / "log").read_text()
     assert said.count("Traceback") == 1 and "Logging error" not in said and "Exception ignored" not in said
 
-    assert real_run.worker(run).wait(60) == 80  # still full: not even a claim fits, and nothing is left of the try
+    assert (
+        real_run.worker(run).wait(patient(60)) == 80
+    )  # still full: not even a claim fits, and nothing is left of the try
     assert run.attempts() == [1] and not list(run.path.rglob(".*"))
 
     filler.unlink()
@@ -129,7 +132,7 @@ def test_whatever_write_finds_the_disk_full_the_run_ends_like_the_unbroken_one(
         process = stopped_after(run, number, 1, tmp_path / "log")
         filler = fill(small_disk, room)
         process.send_signal(signal.SIGCONT)
-        assert process.wait(60) == 80, (room, (tmp_path / "log").read_text()[-2000:])
+        assert process.wait(patient(60)) == 80, (room, (tmp_path / "log").read_text()[-2000:])
         assert run.attempts() == list(range(1, number + 1))
         assert_ended_for_want_of_disk(run, number)
         filler.unlink()
@@ -149,7 +152,9 @@ def test_output_on_a_full_disk_does_not_change_the_exit_code(
         fill(small_disk, 0)
         command = [sys.executable, "-m", "worker", str(run.path)]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-        done = subprocess.run(command, cwd=real_run.REPO, env=environment, stdout=output, stderr=output, timeout=60)
+        done = subprocess.run(
+            command, cwd=real_run.REPO, env=environment, stdout=output, stderr=output, timeout=patient(60)
+        )
     assert done.returncode == 80
     assert json.loads((run.attempt(1) / "error.json").read_text())["class"] == "disk"
 

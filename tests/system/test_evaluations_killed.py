@@ -16,6 +16,7 @@ from core.runs.run_dir import RunDir
 from support import in_process, real_run
 from support.evaluated_runs import EVAL, by_hand
 from support.kind_runs import finished, log, planned
+from support.patience import patient
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wait_for_shards(run: RunDir, process: subprocess.Popen, count: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + patient(90)
     while len(run.merged(SHARDS, ("shard",))) < count:
         assert process.poll() is None and time.monotonic() < deadline, (run.path / "test-worker.log").read_text()[
             -2000:
@@ -55,7 +56,7 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_bytes_of_an_unbroken
             process = real_run.worker(run)
             wait_for_shards(run, process, 9)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 75 and not (run.attempt(2) / "error.json").exists()
+            assert process.wait(patient(60)) == 75 and not (run.attempt(2) / "error.json").exists()
             assert not run.has_result() and not (of.path / "eval").exists()
             found = finished(run)
         paths.append(of.path / "eval" / f"{unbroken['eval']}.json")
@@ -69,7 +70,7 @@ def test_a_killed_and_a_terminated_evaluation_ends_with_the_bytes_of_an_unbroken
 def test_eval_of_a_run_without_a_result_is_the_class_data_and_says_what_to_wait_for(tmp_path: Path) -> None:
     unfinished = in_process.planned(tmp_path / "runs", "vanilla")
     run = planned(tmp_path / "runs", "eval", "eval", of="vanilla", **EVAL)
-    assert real_run.worker(run).wait(120) == 1
+    assert real_run.worker(run).wait(patient(120)) == 1
     error = run.error(1)
     assert error is not None and (error["class"], error["exit_code"]) == ("data", 1)
     assert "grpoq wait vanilla" in error["message"] and "grpoq retry eval" in error["message"]

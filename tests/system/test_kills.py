@@ -25,6 +25,7 @@ from support import kill_chains, real_run
 from support.fake_home import FakeHome, made, until
 from support.kill_home import SCENARIOS, Stage, command, ending
 from support.kill_instants import kill_each
+from support.patience import patient
 
 SAMPLE = {
     "plan": ("plan:_copy:fsync:1", "plan:_write_run_dir:rename:2", "plan:write_plan:replace:1"),
@@ -74,7 +75,7 @@ def test_a_watch_killed_while_it_ends_a_stalled_worker_is_made_good(tmp_path: Pa
     stage = Stage("watch-stalled", tmp_path / "stage")
     dying = [(point, *stage.dying(point)) for point in stage.points]
     for point, _, process in dying:
-        process.join(120)
+        process.join(patient(120))
         assert process.exitcode == -signal.SIGKILL, f"it never came to {point}"
     for _, home, _ in dying:
         stage.follow(home)

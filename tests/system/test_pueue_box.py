@@ -26,6 +26,7 @@ from orchestrator.queue.service import Service
 from orchestrator.store.plan_dir import PlanDir
 from orchestrator.tools.audit import audit
 from support.fake_home import FakeHome, until
+from support.patience import patient
 
 SECRET = "hf_not-to-be-found"
 SEEDS = ",".join(str(41 + n) for n in range(15))
@@ -103,7 +104,9 @@ def test_after_a_reboot_all_train_on_without_a_hand(box: FakeHome, tmp_path: Pat
     until(down, "the box is down")
     assert not any(run.has_result() for run in running)
     line = Service(box.home).cron_line().removeprefix("* * * * * ").replace("\\%", "%")
-    subprocess.run([*rebooted, "/bin/sh", "-c", line], env={"HOME": "/nowhere"}, cwd="/", check=True, timeout=150)
+    subprocess.run(
+        [*rebooted, "/bin/sh", "-c", line], env={"HOME": "/nowhere"}, cwd="/", check=True, timeout=patient(150)
+    )
     status = subprocess.run(
         [*rebooted, sys.executable, "-m", "orchestrator.cli", "status", "--json"],
         env=box.environment(), cwd=box.home.path, capture_output=True, text=True, check=True,

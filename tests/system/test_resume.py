@@ -14,6 +14,7 @@ import pytest
 from core.runs.run_dir import RunDir
 from support import real_run
 from support.paths import TESTS
+from support.patience import patient
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def twin(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
 
 
 def wait_for_step(run: RunDir, process, step: int) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + patient(90)
     while len(run.metrics()) < step and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -48,7 +49,7 @@ def test_sigterm_saves_at_once_and_exits_75(twin: RunDir, tmp_path: Path) -> Non
     process = real_run.worker(run)
     wait_for_step(run, process, 5)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 75
+    assert process.wait(patient(60)) == 75
     saved = max(int(p.name[5:]) for p in run.checkpoints.glob("step_*"))
     assert saved == len(run.metrics()) and not (run.attempt(1) / "error.json").exists()
     real_run.finish(run)
@@ -78,7 +79,7 @@ def test_no_valid_checkpoint_is_an_error_with_a_way_out(tmp_path: Path) -> None:
     process.wait()
     for folder in run.checkpoints.glob("step_*"):
         (folder / "state.json").write_text("{")
-    assert real_run.worker(run).wait(60) == 81
+    assert real_run.worker(run).wait(patient(60)) == 81
     error = json.loads((run.attempt(2) / "error.json").read_text())
     assert error["class"] == "checkpoints" and "grpoq retry" in error["message"]
 
@@ -91,7 +92,7 @@ def test_kill_inside_the_checkpoint_writer(point: str, twin: RunDir, tmp_path: P
     snapshot = next((tmp_path / "snapshots").iterdir())
     path = os.pathsep.join([str(TESTS / "support" / "kill_at"), str(snapshot)])
     hooks = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    assert real_run.worker(run, cwd=snapshot, **hooks).wait(90) == -signal.SIGKILL
+    assert real_run.worker(run, cwd=snapshot, **hooks).wait(patient(90)) == -signal.SIGKILL
     assert len(list(run.checkpoints.glob("step_*"))) <= 3
     real_run.finish(run)
     assert not list(run.checkpoints.glob(".step*"))
