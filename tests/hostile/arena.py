@@ -28,6 +28,7 @@ GROUPS = (
 CASES = {
     f"{group}: {case.name}": case for group in GROUPS for case in importlib.import_module(f"hostile.{group}").CASES
 }
+AT_EACH_COMMIT = list(CASES)[::3]  # of every group; all the others: tests/system/test_hostile_all.py
 CPU_LIMIT_S, WALL_LIMIT_S = 1, 4.0
 FORBIDDEN = (
     "root:x:0:0",
@@ -209,6 +210,23 @@ class Arena:
         while len(left := descendants()) > self.at_rest and time.monotonic() < deadline:
             time.sleep(0.01)
         assert len(left) <= self.at_rest, f"{self.at_rest} processes at rest, now {left}"
+
+
+@contextlib.contextmanager
+def arena_among(canaries: Canaries) -> Iterator[Arena]:
+    """What judged code leaves behind becomes this process's child, and is counted."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    arena = Arena(canaries)
+    yield arena
+    arena.sandbox.close()
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def gets_what_it_deserves(name, arena):
+    verdict = arena.verdict(CASES[name])
+    arena.assert_nothing_got_out(verdict)
+    assert_deserved(verdict, CASES[name])
+    assert verdict.seconds < 6 * (WALL_LIMIT_S + 1)
 
 
 def assert_deserved(g, case):

@@ -4,7 +4,6 @@ After every case: no canary was touched, no process is left, no secret stands in
 knows right from wrong. What no canary watches (timing, the kernel's own state) is not shown to be closed.
 """
 
-import ctypes
 import re
 import time
 
@@ -12,12 +11,11 @@ import pytest
 
 from core.environment.rewards import extract_code
 from hostile.arena import (
+    AT_EACH_COMMIT,
     CASES,
-    PR_SET_CHILD_SUBREAPER,
-    WALL_LIMIT_S,
-    Arena,
-    assert_deserved,
+    arena_among,
     canaries_listening,
+    gets_what_it_deserves,
 )
 from hostile.case import TRUTH, TRUTH_PATTERN
 
@@ -30,19 +28,13 @@ def canaries():
 
 @pytest.fixture(scope="module")
 def arena(canaries):
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    arena = Arena(canaries)
-    yield arena
-    arena.sandbox.close()
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+    with arena_among(canaries) as arena:
+        yield arena
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", AT_EACH_COMMIT)
 def test_a_hostile_completion_gets_what_it_deserves_and_nothing_gets_out(name, arena):
-    verdict = arena.verdict(CASES[name])
-    arena.assert_nothing_got_out(verdict)
-    assert_deserved(verdict, CASES[name])
-    assert verdict.seconds < 6 * (WALL_LIMIT_S + 1)
+    gets_what_it_deserves(name, arena)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,7 @@ import torch
 from core.direction import directions
 from core.direction.separation import (
     activation_direction,
-    activation_separation,
     gradient_direction,
-    gradient_separation,
     separation,
     side_states,
     split,
@@ -28,18 +26,6 @@ def test_separation_by_hand() -> None:
     assert found.auroc == pytest.approx((1 + 1 + 0 + 1 + 0 + 0 + 1 + 1 + 0.5) / 9)
     assert not found.passed
     assert separation(train, (torch.tensor([1.0]), torch.tensor([0.5]))).passed
-
-
-def test_nano_pairs_separate_in_both_spaces_and_placebos_do_not() -> None:
-    policy = small_policy.policy(small_policy.config(adapter="svd"))
-    data = small_policy.data(policy)
-    states = [side_states(policy, half[:30], "rollout_last") for half in split(data.pairs("hack"))]
-    assert all(activation_separation(policy, *states, m).passed for m in (16, 0))
-    train, held_out = (half[:20] for half in split(data.pairs("hack")))
-    gradients = [directions.pair_gradients(policy, half) for half in (train, held_out)]
-    assert gradient_separation(*gradients, m=8).passed
-    placebo = [side_states(policy, half[:30], "rollout_last") for half in split(data.pairs("clean_vs_clean"))]
-    assert not activation_separation(policy, *placebo, 0).passed
 
 
 def test_gradient_direction_of_full_rank_is_the_mean_difference() -> None:
@@ -71,18 +57,6 @@ def test_push_changes_the_policy_and_is_gone_afterwards(space: str) -> None:
         assert margin(policy, held_out) == before
         assert steered(policy, held_out, 1, sandbox) == plain
     assert policy.decoder.edit is None
-
-
-def test_moving_the_weights_hackward_raises_the_margin_of_held_out_hacks() -> None:
-    policy = small_policy.policy(small_policy.config(adapter="svd"))
-    train, held_out = split(small_policy.data(policy).pairs("hack"))
-    pushes = gradient_pushes(gradient_direction(directions.pair_gradients(policy, train[:20]), 5))(5.0)
-    margins = {"none": margin(policy, held_out)}
-    for name, push in pushes.items():
-        with push(policy):
-            margins[name] = margin(policy, held_out)
-    assert margins["-v"] < margins["none"] < margins["v"]
-    assert margins["v"] - margins["none"] > 3 * abs(margins["random"] - margins["none"])
 
 
 def test_check_passes_only_above_no_push_and_above_a_random_one() -> None:

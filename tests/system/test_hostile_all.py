@@ -1,4 +1,4 @@
-"""All hostile completions at once, in any order and on two workers, get the verdicts that they deserve alone."""
+"""Hostile completions that are not tried at each commit, and all at once, in any order and on two workers."""
 
 import random
 
@@ -7,7 +7,16 @@ import pytest
 from core.environment.problems import fenced
 from core.environment.rewards import GradeItem, grade
 from core.sandbox.pool import Sandbox
-from hostile.arena import CASES, CPU_LIMIT_S, WALL_LIMIT_S, assert_deserved, canaries_listening
+from hostile.arena import (
+    AT_EACH_COMMIT,
+    CASES,
+    CPU_LIMIT_S,
+    WALL_LIMIT_S,
+    arena_among,
+    assert_deserved,
+    canaries_listening,
+    gets_what_it_deserves,
+)
 from hostile.case import RIGHT, TWICE, WRONG
 
 
@@ -15,6 +24,17 @@ from hostile.case import RIGHT, TWICE, WRONG
 def canaries():
     with canaries_listening() as canaries:
         yield canaries
+
+
+@pytest.fixture(scope="module")
+def arena(canaries):
+    with arena_among(canaries) as arena:
+        yield arena
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in AT_EACH_COMMIT])
+def test_a_hostile_completion_gets_what_it_deserves_and_nothing_gets_out(name, arena):
+    gets_what_it_deserves(name, arena)
 
 
 def test_all_at_once_in_any_order_get_the_same_verdicts(canaries):
