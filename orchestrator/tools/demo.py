@@ -51,7 +51,7 @@ def main() -> int:
     )
     parser.add_argument("--full", action="store_true", help=f"the fifteen runs of {FULL} instead")
     parser.add_argument("--home", help="a directory of its own; wiped if a demo made it; default: demo, or demo-full")
-    parser.add_argument("--preset", default="nano", help="the plan to take the vanilla arm of")
+    parser.add_argument("--plan", metavar="NAME|FILE", help=f"take its vanilla arm (nano); --full: all of it ({FULL})")
     parser.add_argument("--seed", type=int, help="of --full's kills; default: another one each time")
     parser.add_argument("--set", action="append", default=[], metavar="key=value", dest="overrides")
     arguments = parser.parse_args()
@@ -60,9 +60,8 @@ def main() -> int:
     try:
         if arguments.full:
             seed = random.SystemRandom().randrange(10_000) if arguments.seed is None else arguments.seed
-            return demo_full(place, seed, arguments.overrides)
-        shorter = SHORTER if arguments.preset == "nano" else ()
-        return demo(place, arguments.preset, [*shorter, *arguments.overrides])
+            return demo_full(place, arguments.plan or FULL, seed, arguments.overrides)
+        return demo(place, arguments.plan or "nano", [*(() if arguments.plan else SHORTER), *arguments.overrides])
     except Refused as refusal:
         print(f"grpoq: {refusal}", file=sys.stderr)
         return refusal.exit_code
@@ -71,12 +70,12 @@ def main() -> int:
         return 130
 
 
-def demo(place: Path, preset: str, overrides: list[str]) -> int:
+def demo(place: Path, name: str, overrides: list[str]) -> int:
     began = time.monotonic()
     home, twin_home = Home(place), Home(place / "twin")
     scratch_home.clear(place, (home.path, twin_home.path))
     choices = read_choices("vanilla", ",".join(map(str, SEEDS)), None, None, overrides)
-    draft = draft_plan(read_matrix(find_matrix(preset)), choices)
+    draft = draft_plan(read_matrix(find_matrix(name)), choices)
     plan, twin_plan = scratch_home.planned(home, draft), scratch_home.planned(twin_home, draft)
     victim, twin = plan.runs()[0], twin_plan.runs()[0]
     for other in twin_plan.runs()[1:]:
@@ -129,12 +128,12 @@ def demo(place: Path, preset: str, overrides: list[str]) -> int:
     return 0 if resumed and all(same.values()) else 1
 
 
-def demo_full(place: Path, seed: int, overrides: list[str]) -> int:
+def demo_full(place: Path, name: str, seed: int, overrides: list[str]) -> int:
     began = time.monotonic()
     scratch_home.clear(place, (place,))
     home = Home(place)
     choices = read_choices(None, None, None, None, ["disk_floor_gb=0.2", *overrides])
-    plan = scratch_home.planned(home, draft_plan(read_matrix(find_matrix(FULL)), choices))
+    plan = scratch_home.planned(home, draft_plan(read_matrix(find_matrix(name)), choices))
     kinds = Counter(row["kind"] for row in plan.content["runs"])
     print(f"Planned {plan.plan_id}: {kinds['train']} training runs, a check in front and {kinds['eval']} evaluations.")
     print(f"{KILLS} workers will be killed with -9 on the way (seed {seed}).\n")

@@ -20,7 +20,7 @@ from support.patience import patient
 
 def test_the_demo_ends_well_and_tells_its_story(fake: FakeHome) -> None:
     fake.env["GRPOQ_FAKE_STEP_S"] = "0.06"
-    command = [sys.executable, "-m", "orchestrator.tools.demo", "--home", str(fake.home.path), "--preset", "smoke"]
+    command = [sys.executable, "-m", "orchestrator.tools.demo", "--home", str(fake.home.path), "--plan", "smoke"]
     settings = ["--set", "steps=30", "--set", "disk_floor_gb=0.01"]
     done = subprocess.run(
         command + settings,
