@@ -14,9 +14,9 @@ demo *args:
 demo-full *args:
     uv run python -m orchestrator.tools.demo --full "$@"
 
-# what every commit must pass: about 5 minutes on 2 cores
+# what every commit must pass: about 5 minutes on 2 cores (three processes, since some tests wait)
 test *args:
-    uv run --group models --group trackers pytest -n 2 --dist loadgroup "$@"
+    uv run --group models --group trackers pytest -n 3 --dist loadgroup "$@"
 
 # kills, real workers, every arm, the browser, real pueue, the wheel: half an hour on 2 cores; names of files or all
 test-system *args="tests/system":

@@ -18,6 +18,7 @@ from hostile.arena import (
     gets_what_it_deserves,
 )
 from hostile.case import TRUTH, TRUTH_PATTERN
+from support.patience import patient
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,7 @@ def test_a_hostile_completion_gets_what_it_deserves_and_nothing_gets_out(name, a
 def test_no_completion_keeps_the_search_for_code_busy(text):
     started = time.process_time()
     extract_code(text)
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < patient(0.5)
 
 
 def test_the_suite_is_large_and_cannot_give_the_secret_away():
