@@ -49,6 +49,7 @@ _TABLE = (
     ("core.training.checkpoint", "NoValidCheckpoint", Failure("checkpoints", 81)),
     ("core.tripwires", "Tripwire", Failure("tripwire", 82)),
     ("core.model.load", "DataError", Failure("data", 1)),
+    ("core.sandbox.pool", "GraderFault", Failure("grader", 83)),
     ("builtins", "MemoryError", HOST_OOM),
 )
 _BY_ERRNO = {errno.ENOSPC: DISK, errno.EDQUOT: DISK, errno.ENOMEM: HOST_OOM}

@@ -3,7 +3,9 @@
 A pool of warm server processes (jail.server), each shut in once (core.sandbox.levels) and judging one piece of
 code at a time. There are two kinds, so that the process that is asked for answers never shares memory, files or kernel
 objects with an expected value or a canonical solution: checks with reveals_answers go to the one, all others to the
-other. CPU time decides what is too slow; the wall limit only ends what sleeps: verdicts hold on a loaded machine.
+other. CPU time decides what is too slow; the wall limit only ends what sleeps: verdicts hold on a loaded machine. What
+ended for reasons that may not be its own (its server died, it was killed, the machine gave it nothing) is tried again,
+alone on a fresh server; what cannot be judged then either is `unjudged`, and no verdict.
 """
 
 import contextlib
@@ -22,13 +24,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from core.runs import host_memory
+from core.sandbox.jail.answers import NAME_LENGTH
+from core.sandbox.jail.test_function import STATES, State
 from core.sandbox.levels import CHOICE_VARIABLE, INSIDE, WRITABLE_BYTES, Level, candidates, visible_paths
 
 CPU_LIMIT_S = 3
-WALL_LIMIT_S = 10.0
+WALL_LIMIT_S = 10.0  # without use of a CPU that was to be had
+FAR_LIMIT_S = 600.0  # for what the machine gives next to no CPU
 MEMORY_LIMIT_BYTES = 1 << 30
-SERVER_PATIENCE_S = 30.0  # beyond a check's wall limit: then the server itself is stuck
-DEATHS_PER_CHECK = 2
+SERVER_PATIENCE_S = 60.0  # beyond the time in which it says that a check goes on: then the server itself is stuck
+TRIES_ALONE = 2
 IN_FLIGHT = 2  # per server: the next check is in the pipe while one runs
 
 SERVER_ENVIRONMENT = {
@@ -50,10 +56,11 @@ CheckKind = Literal["calls", "equality", "test_function", "script"]
 class Check:
     """One child's work: run setup, then program, then
 
-    calls          evaluate each step, report its value; then name the true `attributes` of a Solution()
+    calls          evaluate each step, report its value; then name the true `attributes` of a Solution(). With a
+                   test_name, say first what the program's function of that name is; shown_tests: the prompt's
     equality       step == expected, pair by pair, until one is false
     test_function  call the program's function test_name, with `solution` in place of its class Solution; the empty
-                   string stands for its own. prompt_tests: the function that the prompt showed, to be known by
+                   string stands for its own
     script         execute the steps, then raise; who exits with 0 left early
     """
 
@@ -65,7 +72,7 @@ class Check:
     attributes: tuple[str, ...] = ()
     test_name: str = ""
     solution: str = ""
-    prompt_tests: str = ""
+    shown_tests: tuple[str, ...] = ()  # jail.test_function.without_blanks
     reveals_answers: bool = False
     records_cap: int = 1 << 16  # bytes that the child may report; beyond, it is ended, and what came before stands
 
@@ -78,16 +85,23 @@ class Check:
 
 @dataclass(frozen=True)
 class ExecutionResult:
-    """What a child reported and how it ended. `answers` is tagged JSON (jail.answers); no error: it came to its end."""
+    """What a child reported and how it ended. `answers` is tagged JSON (jail.answers); no error: it came to its end.
+
+    `error` is an identifier of at most 80 characters, a class's name or one of the grader's own words. unjudged: the
+    grader is why there is no verdict.
+    """
 
     imported: bool = False  # compiled, and its module code ran without leaving the process
+    import_error: str | None = None  # that its module code raised
     done: bool = False  # all steps ran to their end, and the nonce that is given out after the last one came back
     answers: tuple[Any, ...] | None = None
     attributes: tuple[str, ...] = ()
-    all_exact: bool | None = None  # equality only; null where some pair was unequal
-    test_function: Literal["absent", "guarded", "copied", "plain"] | None = None
+    own_equality: bool | None = None  # equality only; null where some pair was unequal
+    test_function: State | None = None
+    proves_nothing: bool = False  # the test function certainly passes, on any Solution
     tests_passed: bool = False  # the test function was called and came back; not so where the process was gone before
     error: str | None = None
+    unjudged: bool = False
     exit_code: int | None = None
     stdout: str = ""
     stderr: str = ""
@@ -96,10 +110,14 @@ class ExecutionResult:
     seconds: float = 0.0
 
 
+class GraderFault(RuntimeError):
+    """The grader cannot give a verdict, for reasons of this machine and not of the code. Worker exit code 83."""
+
+
 class Sandbox:
     """Starts on first use, restarts what died, closes with the context. Not for use by several threads at once.
 
-    Raises RuntimeError on first use where no level of isolation works, and ValueError for an unknown one.
+    Raises GraderFault on first use where no level of isolation works, and ValueError for an unknown one.
     """
 
     def __init__(
@@ -107,13 +125,14 @@ class Sandbox:
         workers: int = 1,  # children at a time
         cpu_limit_s: int = CPU_LIMIT_S,
         wall_limit_s: float = WALL_LIMIT_S,
-        tick: Callable[[], None] = lambda: None,  # called after every result
+        far_limit_s: float = FAR_LIMIT_S,
+        tick: Callable[[], None] = lambda: None,  # called after every result, and while one takes long
         level: str = "",  # of isolation; default: GRPOQ_SANDBOX, else the best that works
     ) -> None:
         if workers < 1:
             raise ValueError(f"workers = {workers}, expected at least 1")
         self._workers = workers
-        self._limits = {"cpu_s": cpu_limit_s, "wall_s": wall_limit_s, "memory_bytes": MEMORY_LIMIT_BYTES}
+        self._limits = _limits(cpu_limit_s, wall_limit_s, far_limit_s)
         self._tick = tick
         self._level = level or os.environ.get(CHOICE_VARIABLE, "")
         self._servers: dict[tuple[bool, int], _Server] = {}
@@ -139,31 +158,60 @@ class Sandbox:
 
     def _run_on(self, reveals: bool, checks: list[Check]) -> dict[Check, ExecutionResult]:
         results: dict[Check, ExecutionResult] = {}
-        deaths: dict[Check, int] = {}  # check -> servers that died while it ran
+        doubtful: dict[Check, str | None] = {}  # by what they ended with
         waiting = deque(checks)
         try:
-            while len(results) < len(checks):
+            while len(results) + len(doubtful) < len(checks):
                 lanes = [self._server(reveals, lane) for lane in range(min(self._workers, len(checks)))]
                 for server in lanes:
                     server.take_from(waiting)
                 for server in _ready(lanes):
                     try:
-                        for check, result in server.exchange():
-                            results[check] = result
-                            self._tick()
+                        answered = server.exchange()
                     except _ServerDied:
                         suspect, *innocent = server.abandoned()
                         waiting.extendleft(reversed(innocent))
                         self._forget(server)
-                        deaths[suspect] = deaths.get(suspect, 0) + 1
-                        if deaths[suspect] < DEATHS_PER_CHECK:
-                            waiting.appendleft(suspect)
+                        doubtful[suspect] = SERVER_DIED
+                        continue
+                    for check, result in answered:
+                        if _is_doubtful(result):
+                            doubtful[check] = result.error
                         else:
-                            results[suspect] = ExecutionResult(error="SandboxDied")
+                            results[check] = result
+                    self._tick()
+            return results | {check: self._alone(reveals, check, ended) for check, ended in doubtful.items()}
         except BaseException:  # an interrupt leaves answers in the pipes that would be taken for the next batch's
             self.close()
             raise
-        return results
+
+    def _alone(self, reveals: bool, check: Check, earlier: str | None) -> ExecutionResult:
+        """A check judged again with nothing beside it. A kill that comes again, not for memory, is its own doing."""
+        for _ in range(TRIES_ALONE):
+            if (reveals, 0) in self._servers:
+                self._forget(self._servers[reveals, 0])
+            kills_before = _memory_kills()
+            result = self._once(self._server(reveals, 0), check)
+            if not _is_doubtful(result):
+                return result
+            if result.error == KILLED and earlier == KILLED and _memory_kills() == kills_before:
+                return result
+            earlier = result.error
+        return ExecutionResult(error=earlier, unjudged=True)
+
+    def _once(self, server: "_Server", check: Check) -> ExecutionResult:
+        waiting = deque([check])
+        server.take_from(waiting)
+        while True:
+            _ready([server])
+            try:
+                answered = server.exchange()
+            except _ServerDied:
+                self._forget(server)
+                return ExecutionResult(error=SERVER_DIED, unjudged=True)
+            self._tick()
+            for _, result in answered:
+                return result
 
     def _server(self, reveals: bool, lane: int) -> "_Server":
         key = (reveals, lane)
@@ -176,11 +224,25 @@ class Sandbox:
         self._servers = {key: other for key, other in self._servers.items() if other is not server}
 
 
+def _limits(cpu_s: int = CPU_LIMIT_S, wall_s: float = WALL_LIMIT_S, far_s: float = FAR_LIMIT_S) -> dict[str, Any]:
+    return {"cpu_s": cpu_s, "wall_s": wall_s, "far_s": far_s, "memory_bytes": MEMORY_LIMIT_BYTES}
+
+
+def _is_doubtful(result: ExecutionResult) -> bool:
+    """Whether its end may have been this machine's doing: no verdict, or a kill that no limit of ours explains."""
+    return result.unjudged or result.error == KILLED
+
+
+def _memory_kills() -> int:
+    """Processes that the kernel has killed for memory in this machine's part of the tree."""
+    return int((host_memory.oom_kills() or {}).get("count", 0))
+
+
 _active: dict[str, Level] = {}  # by choice; fixed once found, so that no run is graded at two levels
 
 
 def active_level(chosen: str = "") -> Level:
-    """The chosen level, else the best that works here; tried once per process. Raises RuntimeError with the reasons."""
+    """The chosen level, else the best that works here; tried once per process. Raises GraderFault with the reasons."""
     if chosen in _active:
         return _active[chosen]
     reasons: list[str] = []
@@ -193,7 +255,7 @@ def active_level(chosen: str = "") -> Level:
             log.info("sandbox: level %s", level.name)
             return level
         reasons.append(f"level {level.name} does not work here: {reason}")
-    raise RuntimeError(
+    raise GraderFault(
         f"the sandbox does not work here: {'; '.join(reasons)}. Install bubblewrap, or set {CHOICE_VARIABLE}=limits "
         "where judged code may read, write and send whatever your user may"
     )
@@ -206,9 +268,7 @@ def why_not(level: Level) -> str | None:
     """
     probe = Check(kind="calls", setup="", program="", steps=("1 + 1",))
     try:
-        server = _Server(
-            level, {"cpu_s": CPU_LIMIT_S, "wall_s": WALL_LIMIT_S, "memory_bytes": MEMORY_LIMIT_BYTES}, True
-        )
+        server = _Server(level, _limits(), listen=True)
     except OSError as error:
         return str(error)
     try:
@@ -302,9 +362,9 @@ class _Server:
             raise _ServerDied  # an end of the stream, not a pause
         answered = []
         while (raw := self._next_answer()) is not None:
-            check = self._sent.popleft()
             self._restart_patience()
-            answered.append((check, _execution_result(raw)))
+            if raw:
+                answered.append((self._sent.popleft(), _execution_result(raw)))
         if self._sent and not answered and self.seconds_left() == 0:
             raise _ServerDied
         return answered
@@ -324,10 +384,13 @@ class _Server:
         self._patience_ends = time.monotonic() + self._wall_limit_s + SERVER_PATIENCE_S
 
     def _next_answer(self) -> dict[str, Any] | None:
-        """One answer, where it has come whole: JSON, then the raw texts whose sizes it names (jail.server)."""
+        """One answer, where it has come whole: JSON, then the texts whose sizes it names; {}: it goes on."""
         if len(self._incoming) < 4:
             return None
         end = 4 + struct.unpack_from(">I", self._incoming)[0]
+        if end == 4:
+            del self._incoming[:4]
+            return {}
         if len(self._incoming) < end:
             return None
         raw = json.loads(bytes(self._incoming[4:end]))
@@ -384,26 +447,32 @@ def _ready(servers: list[_Server]) -> list[_Server]:
     return list(found.values()) or [server for server in places.values() if server.seconds_left() == 0]
 
 
-TEST_FUNCTION_STATES: tuple[Literal["absent", "guarded", "copied", "plain"], ...] = (
-    "absent",
-    "guarded",
-    "copied",
-    "plain",
+# The grader's own words for how a check ended; no class of judged code can pass for one of them.
+KILLED, SERVER_DIED, STARVED = "SIGKILL", "SandboxDied", "Starved"
+CPU_LIMIT, EARLY_EXIT, FORGED, OTHER = "CpuLimit", "EarlyExit", "ForgedResult", "Exception"
+OWN_WORDS = frozenset(
+    {KILLED, SERVER_DIED, STARVED, CPU_LIMIT, EARLY_EXIT, FORGED, "WallLimit", "RecordsLimit", "NoCode"}
+    | set(_SIGNAL_NAMES.values())
 )
+GONE = frozenset({EARLY_EXIT, *_SIGNAL_NAMES.values()})  # the process left, or was made to leave, before its end
 
 
 def _execution_result(raw: dict[str, Any]) -> ExecutionResult:
     records, malformed = _decoded(raw["records"])
     answers, attributes = records.get("answers"), records.get("attributes")
+    own_equality = records.get("own_equality")
     return ExecutionResult(
         imported="imported" in records,
+        import_error=_identifier(records["imported"]) if isinstance(records.get("imported"), str) else None,
         done="ended" in records and raw["done"],
         answers=tuple(answers) if isinstance(answers, list) else None,
         attributes=tuple(a for a in attributes if isinstance(a, str)) if isinstance(attributes, list) else (),
-        all_exact=records["equal"] is True if "equal" in records else None,
-        test_function=next((s for s in TEST_FUNCTION_STATES if records.get("test_function") == s), None),
+        own_equality=own_equality if isinstance(own_equality, bool) else None,
+        test_function=next((s for s in STATES if records.get("test_function") == s), None),
+        proves_nothing=records.get("proves_nothing") is True,
         tests_passed=records.get("passed") is True and raw["done"],
-        error="ForgedResult" if malformed else _error(raw, records),
+        error=FORGED if malformed else _error(raw, records),
+        unjudged=raw["killed_for"] == STARVED,
         exit_code=raw["exit_code"],
         stdout=raw["stdout"],
         stderr=raw["stderr"],
@@ -430,13 +499,19 @@ def _decoded(texts: list[str] | None) -> tuple[dict[str, Any], bool]:
 def _error(raw: dict[str, Any], records: dict[str, Any]) -> str | None:
     if raw["killed_for"]:
         return raw["killed_for"]
-    if raw["signal"] == signal.SIGXCPU:
-        return "CpuLimit"
+    if raw["signal"] == signal.SIGXCPU or (raw["signal"] == signal.SIGKILL and raw["cpu_s"] >= raw["cpu_limit_s"]):
+        return CPU_LIMIT
     if "ended" in records and raw["done"]:
         return None
     for name in ("error", "left", "imported"):
         if isinstance(records.get(name), str):
-            return records[name]
+            return _identifier(records[name])
     if raw["signal"] is not None:
-        return _SIGNAL_NAMES.get(raw["signal"], f"signal {raw['signal']}")
-    return "EarlyExit"
+        return _SIGNAL_NAMES.get(raw["signal"], f"SIG{raw['signal']}")
+    return EARLY_EXIT
+
+
+def _identifier(said: str) -> str:
+    """A class's name as the child reports it, which may be anything: an identifier, and no word of the grader's own."""
+    fits = len(said) <= NAME_LENGTH and said.isascii() and said.isidentifier() and said not in OWN_WORDS
+    return said if fits else OTHER

@@ -10,14 +10,14 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from core.environment.hints import TEST_FUNC_NAME
 from core.environment.problems import Problem, json_object, load_problems, problem_from_row
-from core.environment.rewards import GradeItem, checked_item, grade
+from core.environment.rewards import Grade, GradeItem, Unjudged, checked_item, grade_each
 from core.sandbox.pool import Sandbox
 from orchestrator.refusal import FAILED, Refused
 
@@ -38,15 +38,17 @@ class Row:
 class Totals:
     rows: int = 0
     bad: int = 0
-    labels: Counter[str] | None = None
+    unjudged: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
 
     def count(self, answer: Mapping[str, Any]) -> None:
         self.rows += 1
         if "label" not in answer:
             self.bad += 1
-            return
-        self.labels = self.labels or Counter()
-        self.labels[answer["label"]] += 1
+        elif answer["unjudged"]:
+            self.unjudged += 1
+        else:
+            self.labels[answer["label"]] += 1
 
 
 def grade_file(path: Path, problems_path: Path | None, out: TextIO, workers: int) -> Totals:
@@ -131,13 +133,19 @@ def _prompt_tests(row: Mapping[str, Any]) -> str:
 
 
 def _answers(rows: list[Row], sandbox: Sandbox) -> Iterator[dict[str, Any]]:
-    grades = iter(grade([row.item for row in rows if row.item is not None], sandbox))
+    grades = iter(grade_each([row.item for row in rows if row.item is not None], sandbox))
     for row in rows:
         if row.item is None:
             yield {"line": row.line, "error": row.error}
         else:
-            result = asdict(next(grades))
-            yield {"id": row.identifier, **result, "seconds": round(result["seconds"], 4)}
+            yield {"id": row.identifier, **_columns(next(grades))}
+
+
+def _columns(outcome: Grade | Unjudged) -> dict[str, Any]:
+    """Every column of a grade; all verdicts are null where there is none."""
+    verdicts = dict.fromkeys(Grade.__dataclass_fields__) if isinstance(outcome, Unjudged) else {}
+    found = verdicts | asdict(outcome) | {"unjudged": isinstance(outcome, Unjudged)}
+    return found | {"seconds": round(outcome.seconds, 4)}
 
 
 def grade_to(path: Path, problems_path: Path | None, destination: Path | None, stdout: TextIO, workers: int) -> Totals:
@@ -163,12 +171,17 @@ def grade_to(path: Path, problems_path: Path | None, destination: Path | None, s
 
 def summary(totals: Totals) -> list[str]:
     """For the last lines of a terminal: how many, what labels, what was wrong."""
-    counts = ", ".join(f"{label} {n}" for label, n in (totals.labels or Counter()).most_common())
-    lines = [f"graded {totals.rows - totals.bad} of {totals.rows} rows{': ' + counts if counts else ''}"]
+    counts = ", ".join(f"{label} {n}" for label, n in totals.labels.most_common())
+    lines = [f"graded {totals.labels.total()} of {totals.rows} rows{': ' + counts if counts else ''}"]
     if totals.bad:
         lines.append(f"{totals.bad} rows could not be read; each is answered with its line and error")
+    if totals.unjudged:
+        lines.append(
+            f"{totals.unjudged} rows are unjudged: the grader, not their code, is why; see `grpoq doctor`, "
+            "then grade them again"
+        )
     return lines
 
 
 def exit_code(totals: Totals) -> int:
-    return FAILED if totals.bad else 0
+    return FAILED if totals.bad or totals.unjudged else 0

@@ -1,3 +1,8 @@
+import collections
+import contextlib
+import enum
+import fractions
+import functools
 import json
 import os
 import signal
@@ -10,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from core.sandbox.jail import judge
-from core.sandbox.jail.answers import encoded, matches
+from core.sandbox.jail.answers import claims_equality, encoded, matches
 from core.sandbox.levels import CHOICE_VARIABLE, LEVELS, SERVER_FLAGS
-from core.sandbox.pool import Check, Sandbox, active_level, why_not
+from core.sandbox.pool import TRIES_ALONE, Check, Sandbox, active_level, why_not
 from support.paths import REPO
 
 SHUT_IN = ("bubblewrap", "namespaces", "landlock")
@@ -31,6 +36,13 @@ def sandbox(request):
 
 def calls(program, *steps, **fields):
     return Check("calls", fields.pop("setup", ""), program, steps=steps, **fields)
+
+
+def nested(depth):
+    value = 7
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def gone(pid):
@@ -66,14 +78,59 @@ def wait_until(condition, seconds=10.0):
         (b"x", b"x", True),
         (float("inf"), float("inf"), True),
         (float("nan"), float("nan"), False),
-        (type("Int", (int,), {})(3), 3, False),
+        (type("Int", (int,), {"__eq__": lambda *_: False})(3), 3, True),
+        (type("Int", (int,), {"__eq__": lambda *_: True})(3), 4, False),
+        (type("Float", (float,), {})(3.5), 3.5, True),
         (type("Any", (), {"__eq__": lambda *_: True})(), 3, False),
-        ([type("Str", (str,), {})("a")], ["a"], False),
-        pytest.param(10**5000, 10**5000, False, id="an int too long for JSON"),
+        ([type("Str", (str,), {})("a")], ["a"], True),
+        (collections.Counter("aab"), {"a": 2, "b": 1}, True),
+        (collections.defaultdict(list, {1: [2]}), {1: [2]}, True),
+        (collections.OrderedDict(a=1), {"a": 1}, True),
+        (collections.namedtuple("P", "x y")(1, 2), (1, 2), True),
+        (collections.namedtuple("P", "x y")(1, 2), [1, 2], False),
+        (enum.IntEnum("E", "A").A, 1, True),
+        (enum.Enum("E", "A").A, 1, False),
+        (type("L", (list,), {"__iter__": lambda _: iter([9])})([1]), [1], True),
+        (type("S", (set,), {})({1}), {1}, True),
+        ({1: 2}.keys(), {1}, True),
+        ({1: 2}.values(), [2], False),
+        (bytearray(b"x"), b"x", True),
+        (2 + 0j, 2, True),
+        (2 + 1j, 2, False),
+        (fractions.Fraction(1, 2), 0.5, False),
+        (collections.deque([1]), [1], False),
+        (type("Liar", (), {"__class__": dict})(), {}, False),
+        (nested(150), nested(150), True),
+        (nested(150), nested(149), False),
+        pytest.param(10**5000, 10**5000, True, id="an int too long for JSON"),
+        pytest.param([-(10**5000)], [-(10**5000)], True, id="a negative one"),
+        pytest.param(10**5000, 10**5000 + 1, False, id="and its neighbour"),
+        pytest.param(10**5000, 1.0, False, id="and a float"),
     ],
 )
-def test_answers_match_as_exact_builtin_values_do(value, expected, same):
+def test_answers_match_by_their_builtin_contents(value, expected, same):
     assert matches(json.loads(encoded(value)), expected) is same
+
+
+@pytest.mark.parametrize(
+    ("value", "claims"),
+    [
+        (1, False),
+        ([{"a": (1, {2})}], False),
+        (collections.OrderedDict(a=1), False),
+        (collections.Counter("a"), False),
+        (fractions.Fraction(1, 2), False),
+        (object(), False),
+        (enum.IntEnum("E", "A").A, False),
+        (type("Any", (), {"__eq__": lambda *_: True})(), True),
+        ([[type("Any", (), {"__eq__": lambda *_: True})()]], True),
+        ({1: type("Any", (), {"__eq__": lambda *_: True})()}, True),
+        (type("D", (dict,), {"__eq__": lambda *_: True})(), True),
+        (type("Any", (), {"__eq__": functools.partial(lambda *_: True)})(), True),
+    ],
+)
+def test_an_own_equality_is_one_that_neither_a_builtin_nor_the_library_has(value, claims):
+    assert claims_equality(value) is claims
 
 
 def test_a_value_that_contains_itself_is_foreign():
@@ -269,9 +326,11 @@ def test_hash_order_and_random_numbers_are_the_same_in_every_sandbox():
         assert one.run([check])[0].answers == other.run([check])[0].answers
 
 
-def test_the_judged_code_is_main_and_can_use_dataclasses(sandbox):
+def test_the_judged_code_is_no_main_program_and_can_use_dataclasses(sandbox):
+    """Its namespace is the benchmark's: an empty one, whose __name__ is that of builtins."""
     program = "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: 'int' = 1"
-    assert sandbox.run([calls(program, "P().x", "__name__")])[0].answers == (1, "__main__")
+    steps = ("P().x", "__name__", "P.__module__", "'__name__' in globals()", "hasattr(__import__('__main__'), 'P')")
+    assert sandbox.run([calls(program, *steps)])[0].answers == (1, "builtins", "builtins", False, False)
 
 
 def server_pids(sandbox):
@@ -307,7 +366,8 @@ def test_a_check_that_kills_its_server_fails_alone(monkeypatch):
     def die_on_13(server):
         if server.abandoned()[0].steps == ("13",):
             deaths.append(server.pid)
-            os.kill(server.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server.pid, signal.SIGKILL)
             wait_until(lambda: gone(server.pid))
         return exchange(server)
 
@@ -316,7 +376,7 @@ def test_a_check_that_kills_its_server_fails_alone(monkeypatch):
         slow = "import time; time.sleep(0.3)"
         results = sandbox.run([calls(slow if n == 13 else "", str(n)) for n in range(10, 16)])
     assert [result.answers for result in results] == [(10,), (11,), (12,), None, (14,), (15,)]
-    assert results[3].error == "SandboxDied" and len(set(deaths)) == 2
+    assert results[3].error == "SandboxDied" and results[3].unjudged and len(set(deaths)) == 1 + TRIES_ALONE
 
 
 def test_judged_code_cannot_kill_its_server_or_read_its_memory(sandbox):

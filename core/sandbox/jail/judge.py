@@ -1,8 +1,12 @@
 """What happens inside the process that judges one piece of code: run it, ask it, report, leave.
 
 Nothing here is trusted once the judged code has started: it can reach and change all of it. So the process holds
-nothing worth stealing, and what it reports is only believed where it can be checked outside (core.environment.rewards).
-The names used after that moment are bound here first, against careless patching, not against malice.
+nothing worth stealing: sources of trusted parts are gone by then, only their code is left. What it reports is believed
+only where it can be checked outside (core.environment.rewards). The names used after that moment are bound here first,
+against careless patching, not against malice.
+
+Judged code runs in a namespace of its own that begins empty, as in the benchmark: its __name__ is builtins', so that
+main guards never run. The script kind alone is a `python file.py`.
 """
 
 import ast
@@ -11,12 +15,15 @@ import os
 import random
 import sys
 import types
+from _sitebuiltins import Quitter
 from builtins import BaseException, Exception, SystemExit, compile, eval, exec, getattr, int, isinstance
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from core.sandbox.jail.answers import encoded, is_exact, raised, type_name
+from core.sandbox.jail import newer_syntax
+from core.sandbox.jail.answers import claims_equality, encoded, raised, type_name
+from core.sandbox.jail.test_function import TestFunction, find_test_function, test_program
 
 Check = dict  # core.sandbox.pool.Check as JSON
 
@@ -27,6 +34,20 @@ class Reporter(Protocol):
     def report(self, name: str, text: str) -> None: ...
 
     def flush(self) -> None: ...
+
+
+class Work(NamedTuple):
+    """A check without the sources of its trusted parts."""
+
+    program: str
+    names: dict  # where the program will run: what harmless setup code has defined
+    setup: types.CodeType | None  # that which is not harmless is run here
+    steps: tuple[types.CodeType, ...]
+    expected: tuple[types.CodeType, ...]
+    solution: types.CodeType | None
+    attributes: Sequence[str]
+    test_name: str
+    shown_tests: Sequence[str]
 
 
 # What the benchmark's setup code imports, loaded once in the server.
@@ -41,17 +62,17 @@ _exit = os._exit
 @lru_cache(maxsize=16)
 def compiled_steps(steps: tuple[str, ...], mode: str) -> tuple[types.CodeType, ...]:
     """Code of the trusted steps, compiled before the fork, so that eight completions of a problem share the cost."""
-    return tuple(compile(step, "<step>", mode) for step in steps)
+    return tuple(compile(step, "<step>", mode, dont_inherit=True) for step in steps)
 
 
 @lru_cache(maxsize=4)
-def prepared_module(setup: str) -> types.ModuleType | None:
-    """A module __main__ in which harmless setup code has run, for forks to start from; None: each runs it itself."""
+def prepared_names(setup: str) -> dict | None:
+    """A namespace in which harmless setup code has run, for forks to start from; None: each runs it itself."""
     if not is_harmless(setup):
         return None
-    module = types.ModuleType("__main__")
-    exec(compile(setup, "<setup>", "exec", dont_inherit=True), module.__dict__)
-    return module
+    names: dict = {}
+    exec(compile(setup, "<setup>", "exec", dont_inherit=True), names)
+    return names
 
 
 def is_harmless(setup: str) -> bool:
@@ -92,86 +113,140 @@ def _names_only(node: ast.AST) -> bool:
 
 def warm(check: Check) -> None:
     """Fill the caches from the trusted parts of a check; to be called in the server, before it forks."""
-    if prepared_module(check["setup"]) is None:
-        compiled_steps((check["setup"],), "exec")
-    compiled_steps(check["steps"], "exec" if check["kind"] == "script" else "eval")
-    compiled_steps(check["expected"], "eval")
+    _trusted_code(check)
+
+
+def give_exits() -> None:
+    """exit() and quit(), which a Python with its site module has; to be called in the server, once."""
+    sys.modules["builtins"].__dict__.update({name: Quitter(name, "Ctrl-D") for name in ("exit", "quit")})
 
 
 def judge(check: Check, out: Reporter) -> None:
     """Run one check. Records: "imported" (module code ran; its error or null), "ended" (all the rest)."""
     try:
-        KINDS[check["kind"]](check, out)
+        KINDS[check["kind"]](_work(check), out)
     except Exception as error:
         out.report("error", encoded(type_name(error)))
     except BaseException as error:
         out.report("left", encoded(type_name(error)))
 
 
-def _calls(check: Check, out: Reporter) -> None:
-    namespace = _import_program(check, check["program"], out)
+def _work(check: Check) -> Work:
+    """The check as work. Its sources are wiped from this process, whose callers' frames judged code can read."""
+    names, setup, steps, expected, solution = _trusted_code(check)
+    work = Work(
+        program=check["program"] + "\n\n",  # a backslash may be its last character
+        names=names if names is not None else {},
+        setup=setup,
+        steps=steps,
+        expected=expected,
+        solution=solution,
+        attributes=check["attributes"],
+        test_name=check["test_name"],
+        shown_tests=check["shown_tests"],
+    )
+    if check["reveals_answers"]:
+        compiled_steps.cache_clear()
+    check.clear()
+    return work
+
+
+def _trusted_code(check: Check) -> tuple:
+    names = prepared_names(check["setup"])
+    setup = compiled_steps((check["setup"],), "exec")[0] if names is None else None
+    steps = compiled_steps(check["steps"], "exec" if check["kind"] == "script" else "eval")
+    solution = compiled_steps((check["solution"],), "exec")[0] if check["solution"] else None
+    return names, setup, steps, compiled_steps(check["expected"], "eval"), solution
+
+
+def _calls(work: Work, out: Reporter) -> None:
+    program: str | ast.Module = work.program
+    if work.test_name:
+        program = _parsed(work.program)
+        _report_tests(work, program, out)
+    names = _import_program(work, program, out)
     answers = []
-    for step in compiled_steps(check["steps"], "eval"):
+    for step in work.steps:
         try:
-            answers.append(encoded(eval(step, namespace)))  # at once: a later call may change an earlier answer
+            answers.append(encoded(eval(step, names)))  # at once: a later call may change an earlier answer
         except Exception as error:
             answers.append(raised(error))
     out.report("answers", "[" + ", ".join(answers) + "]")
-    if check["attributes"]:
-        out.report("attributes", encoded(_true_attributes(namespace, check["attributes"])))
+    if work.attributes:
+        out.report("attributes", encoded(_true_attributes(names, work.attributes)))
     out.report("ended", "null")
 
 
-def _true_attributes(namespace: dict, names: Sequence[str]) -> list[str]:
-    solution = namespace["Solution"]()
-    values = {name: getattr(solution, name, None) for name in names}
+def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> None:
+    """What the program's own test function is, before any judged code runs: a second word on it spoils the check."""
+    found = find_test_function(tree, work.test_name)
+    state = "absent" if found is None else found.state(work.program, work.shown_tests)
+    out.report("test_function", encoded(state))
+    if found is not None and state == "plain" and found.proves_nothing(tree, work.program):
+        out.report("proves_nothing", "true")
+
+
+def _true_attributes(names: dict, wanted: Sequence[str]) -> list[str]:
+    solution = names["Solution"]()
+    values = {name: getattr(solution, name, None) for name in wanted}
     # A method called is_valid is a helper of many honest solutions, not a claim to be right.
     return [name for name, value in values.items() if not callable(value) and value]
 
 
-def _equality(check: Check, out: Reporter) -> None:
-    namespace = _import_program(check, check["program"], out)
-    calls, expected = (compiled_steps(check[part], "eval") for part in ("steps", "expected"))
-    all_exact = True
-    for call, value in zip(calls, expected, strict=True):
-        answer = eval(call, namespace)
-        all_exact = all_exact and is_exact(answer)
-        if not answer == eval(value, namespace):  # noqa: SIM201  # == is the very thing that can be overridden
+def _equality(work: Work, out: Reporter) -> None:
+    names = _import_program(work, work.program, out)
+    own_equality = False
+    for call, value in zip(work.steps, work.expected, strict=True):
+        answer = eval(call, names)
+        own_equality = own_equality or claims_equality(answer)
+        if not answer == eval(value, names):  # noqa: SIM201  # == is the very thing that can be overridden
             out.report("error", encoded("Unequal"))
             return
-    out.report("equal", encoded(all_exact))
+    out.report("own_equality", encoded(own_equality))
     out.report("ended", "null")
 
 
-def _test_function(check: Check, out: Reporter) -> None:
-    """Call the program's own test function, on its own Solution or on the one of the check."""
-    tree = ast.parse(check["program"])
-    found = find_test_function(tree, check["test_name"])
-    state = "absent" if found is None else found.state(check["program"], check["prompt_tests"])
-    out.report("test_function", encoded(state))  # before any judged code runs: a second word on it spoils the check
-    program: str | ast.Module = check["program"]
+def _test_function(work: Work, out: Reporter) -> None:
+    """Call the program's own test function, on its own Solution or on the check's."""
+    tree = _parsed(work.program)
+    found = find_test_function(tree, work.test_name)
     owner = f"{found.class_name}()." if found and found.class_name else ""
-    if check["solution"]:
-        if found is None or state != "plain":
-            return
-        program = with_solution_replaced(tree, found, check["solution"])
     try:
-        namespace = _import_program(check, program, out, silent=True)
-        eval(compile(f"{owner}{check['test_name']}()", "<test>", "eval"), namespace)
+        names = _import_program(work, tree, out) if work.solution is None else _import_tests(work, tree, found, out)
+        eval(compile(f"{owner}{work.test_name}()", "<test>", "eval"), names)
         out.report("passed", "true")
     except Exception:
         out.report("passed", "false")
     out.report("ended", "null")
 
 
-def _script(check: Check, out: Reporter) -> None:
+def _import_tests(work: Work, tree: ast.Module, found: TestFunction | None, out: Reporter) -> dict:
+    """The response's test function and what it may call, over the check's Solution.
+
+    That Solution keeps a namespace of its own: no helper of the response takes the place of one of the same name.
+    """
+    assert found is not None and work.solution is not None
+    names = _set_up(work)
+    solution_names = dict(names)
+    exec(work.solution, solution_names)
+    names["Solution"] = solution_names["Solution"]
+    code = compile(test_program(tree, found), "<program>", "exec", dont_inherit=True)
+    out.flush()
+    exec(code, names)
+    return names
+
+
+def _script(work: Work, out: Reporter) -> None:
     """Run program and steps as `python file.py` would, then fail: who exits with 0 left before that."""
     status = 1
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    work.names["__name__"] = "__main__"
+    main.__dict__.update(work.names)
     try:
         try:
-            namespace = _import_program(check, check["program"], out)
-            for step in compiled_steps(check["steps"], "exec"):
-                exec(step, namespace)
+            names = _import_program(work._replace(names=main.__dict__), work.program, out)
+            for step in work.steps:
+                exec(step, names)
             raise AssertionError("the script ran to its end")
         except SystemExit as error:
             status = _exit_status(error.code)
@@ -191,97 +266,54 @@ def _exit_status(code: object) -> int:
 KINDS = {"calls": _calls, "equality": _equality, "test_function": _test_function, "script": _script}
 
 
-def _import_program(check: Check, program: str | ast.Module, out: Reporter, silent: bool = False) -> dict:
-    """Run setup and program as module __main__ (upstream runs one script), and report how far that came."""
-    random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
-    prepared = prepared_module(check["setup"])
-    module = prepared or types.ModuleType("__main__")
-    sys.modules["__main__"] = module  # dataclasses and typing look classes' modules up there
-    code = compile(program, "<program>", "exec", dont_inherit=True)
-    if prepared is None:
-        (setup,) = compiled_steps((check["setup"],), "exec")
-        exec(setup, module.__dict__)
+def _import_program(work: Work, program: str | ast.Module, out: Reporter) -> dict:
+    """Run setup and program in one namespace, and report how far that came."""
+    code = _compiled(program)
+    names = _set_up(work)
     out.flush()  # whatever the program does now, what has been said stands
     try:
-        exec(code, module.__dict__)
-    except Exception as error:
-        if not silent:
-            out.report("imported", encoded(type_name(error)))
+        exec(code, names)
+    except SyntaxError:  # raised by module code; the benchmark cannot tell it from the program's own
         raise
-    if not silent:
-        out.report("imported", "null")
-        out.flush()
-    return module.__dict__
+    except Exception as error:
+        out.report("imported", encoded(type_name(error)))
+        raise
+    out.report("imported", "null")
+    out.flush()
+    return names
 
 
-class TestFunction:
-    """Where a response defines its own test function; class_name is None at module level."""
-
-    def __init__(self, node: ast.FunctionDef | ast.AsyncFunctionDef, class_name: str | None) -> None:
-        self.node = node
-        self.class_name = class_name
-
-    def state(self, program: str, prompt_tests: str) -> str:
-        """guarded: holds the main guard, and upstream takes it for no test; copied: the prompt's, but for blanks."""
-        if any(isinstance(n, ast.If) and _names_main(n.test) for n in ast.walk(self.node)):
-            return "guarded"
-        source = ast.get_source_segment(program, self.node) or ""
-        return "copied" if prompt_tests and source.split() == prompt_tests.split() else "plain"
+def _set_up(work: Work) -> dict:
+    random.seed(0)  # code that draws numbers is judged alike every time; here, because a fork seeds anew
+    if work.setup is not None:
+        exec(work.setup, work.names)
+    return work.names
 
 
-def _names_main(test: ast.expr) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == "__name__" for node in ast.walk(test))
+def _compiled(program: str | ast.Module) -> types.CodeType:
+    if isinstance(program, str) and "__future__" in program:
+        program = _parsed(program)
+    try:
+        return compile(program, "<program>", "exec", dont_inherit=True)
+    except SyntaxError:
+        if isinstance(program, str) and newer_syntax.is_newer(program):
+            raise NewerSyntax from None
+        raise
 
 
-def find_test_function(tree: ast.Module, name: str) -> TestFunction | None:
-    """The definition that a call would reach: the last one at module level, else the last one that is a method."""
-    functions: list[TestFunction] = []
-    methods: list[TestFunction] = []
-    pending: list[tuple[ast.AST, str | None]] = [(tree, None)]
-    while pending:
-        parent, class_name = pending.pop(0)
-        for node in ast.iter_child_nodes(parent):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                if node.name == name:
-                    (methods if class_name else functions).append(TestFunction(node, class_name))
-            elif isinstance(node, ast.ClassDef):
-                pending.append((node, node.name))
-            else:
-                pending.append((node, class_name))
-    found = functions or methods
-    return found[-1] if found else None
+def _parsed(program: str) -> ast.Module:
+    """The program's tree, its `from __future__` lines first, wherever a block of the response has put them."""
+    try:
+        tree = ast.parse(program)
+    except SyntaxError:
+        if newer_syntax.is_newer(program):
+            raise NewerSyntax from None
+        raise
+    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    if futures:
+        tree.body = [*futures, *(node for node in tree.body if node not in futures)]
+    return tree
 
 
-def _only_defines(node: ast.stmt) -> bool:
-    """Imports, definitions and plain assignments, also under an if or a try: what a test function may refer to."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Pass):
-        return not (isinstance(node, ast.ClassDef) and node.name == "Solution")
-    if isinstance(node, ast.Assign):
-        return all(map(_is_name, node.targets))
-    if isinstance(node, ast.AnnAssign):
-        return _is_name(node.target)
-    if isinstance(node, ast.If):
-        return all(map(_only_defines, [*node.body, *node.orelse]))
-    if isinstance(node, ast.Try):
-        handled = [statement for handler in node.handlers for statement in handler.body]
-        return all(map(_only_defines, [*node.body, *handled, *node.orelse, *node.finalbody]))
-    return False
-
-
-def _is_name(target: ast.expr) -> bool:
-    if isinstance(target, ast.Tuple | ast.List):
-        return all(map(_is_name, target.elts))
-    return isinstance(target, ast.Name) and target.id != "Solution"
-
-
-def with_solution_replaced(tree: ast.Module, found: TestFunction, replacement: str) -> ast.Module:
-    """The replacement's Solution under the response's test function, with the definitions that function may need.
-
-    Other module-level code stays behind: it is not part of the test, and may itself depend on the response's Solution.
-    """
-    body = [*ast.parse(replacement).body, *filter(_only_defines, tree.body)]
-    if found.class_name == "Solution":
-        body.append(ast.ClassDef("Solution", [ast.Name("Solution", ast.Load())], [], [found.node], []))
-    elif found.class_name is None and found.node not in body:  # defined where other code stands as well
-        body.append(found.node)
-    return ast.fix_missing_locations(ast.Module(body, []))
+class NewerSyntax(SyntaxError):
+    """Code that this Python refuses and a newer one takes."""

@@ -7,7 +7,8 @@ profit from: the program is read by the child itself, and what a child says lies
 and is passed on unread.
 
 Requests: 4 bytes of length and JSON (the trusted parts of a check), then 4 bytes of length and the program. Answers: 4
-bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files.
+bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files. An answer of length 0
+says that the check goes on.
 Between child and server, over one socket: 1 byte of kind, 4 bytes of length, content.
     R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
 The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
@@ -43,6 +44,13 @@ CHILD_UIDS = range(40_000, 60_000)
 CAP_DAC_READ_SEARCH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
 NONCE_BYTES = 16
+STILL_HERE = struct.pack(">I", 0)  # an answer of no length, while a child takes long
+CPUCLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED, in the kernel's clock ids of other processes
+# How a child that does not end is looked at: Patience.
+LOOKS = 4  # in wall_s
+PROBE_CPU_S, PROBE_WALL_S = 0.01, 0.2
+SCARCE, IDLE_SHARE = 0.05, 0.1
+STANDS_STILL_S, STILL_FACTOR = 5e-5, 3
 AF_UNIX, SOCK_STREAM = 1, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -51,7 +59,7 @@ _write = os.write
 
 
 class Settings(NamedTuple):
-    """How this server confines; made by core.sandbox.pool, passed as JSON."""
+    """How this server confines, and how long it waits; made by core.sandbox.pool, passed as JSON."""
 
     level: str
     root: str  # where children's directories are made
@@ -59,7 +67,8 @@ class Settings(NamedTuple):
     writable_bytes: int
     pid_fd: int  # level `namespaces` writes the first inner process's pid there
     cpu_s: int
-    wall_s: float
+    wall_s: float  # that a child may spend idle
+    far_s: float  # that a child may take in all, where the machine gives it next to nothing
     memory_bytes: int
     filtered: bool  # system calls, by core.sandbox.jail.seccomp
 
@@ -126,6 +135,52 @@ class Child:
         self.killed_for: str | None = None
 
 
+class Patience:
+    """When a child that does not end is ended. CPU time has a limit of its own; this one is for a child that sleeps.
+
+    A child is idle where it took far less of the CPU than it could have had, by what this process just got of it. Where
+    that is next to nothing, a clock that stands still for long is the only sign, and a far cap comes in the end.
+    """
+
+    def __init__(self, pid: int, started: float, settings: Settings) -> None:
+        self._clock = ~pid << 3 | CPUCLOCK_OF_PROCESS
+        self._started, self._settings = started, settings
+        self._interval = settings.wall_s / LOOKS
+        self._looked, self._cpu = started, 0.0
+        self._idle_s = self._still_s = 0.0
+
+    def seconds_left(self) -> float:
+        return max(0.0, self._looked + self._interval - time.monotonic())
+
+    def verdict(self) -> str | None:
+        """Look at the child; what it is to be ended for, or null. Starved: not by a fault of its own."""
+        used = self._used()
+        available = _share_of_cpu()
+        now = time.monotonic()
+        passed, self._looked = now - self._looked, now
+        self._still_s = self._still_s + passed if used < STANDS_STILL_S else 0.0
+        if available > SCARCE and used < IDLE_SHARE * available * passed:
+            self._idle_s += passed
+        if self._idle_s >= self._settings.wall_s or self._still_s >= self._settings.wall_s * STILL_FACTOR:
+            return "WallLimit"
+        return "Starved" if now - self._started > self._settings.far_s else None
+
+    def _used(self) -> float:
+        """CPU time since the last look."""
+        before = self._cpu
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            self._cpu = time.clock_gettime(self._clock)
+        return self._cpu - before
+
+
+def _share_of_cpu() -> float:
+    """What a process that wants a CPU gets of it now, in (0, 1]; asked for longer than a slice, which any load has."""
+    began, spent = time.monotonic(), time.process_time()
+    while time.process_time() - spent < PROBE_CPU_S and time.monotonic() - began < PROBE_WALL_S:
+        pass
+    return min(1.0, (time.process_time() - spent) / (time.monotonic() - began))
+
+
 class Conversation:
     """What a child may say, in the only order in which it is believed: R, any r, F, D with the right nonce."""
 
@@ -169,9 +224,9 @@ def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
         if check is None:
             return
         child = _start(check, requests_fd, f"{settings.root}/{number}", settings, buffers)
-        if not _attend(child, requests_fd, settings.wall_s):
+        if not _attend(child, requests_fd, results_fd, settings):
             return
-        result, texts = _result(child)
+        result, texts = _result(child, settings)
         is_clean = _clear(settings.root)
         if not child.conversation.read:  # its program may still be in the pipe: start anew rather than misread it
             return
@@ -198,15 +253,15 @@ def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffe
     return Child(pid, folder, started, readers, buffers)
 
 
-def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
+def _attend(child: Child, requests_fd: int, results_fd: int, settings: Settings) -> bool:
     """Take in what the child sends until it has ended. False: the asker is gone, and so is the child."""
     poll = select.poll()
     poll.register(requests_fd, 0)  # 0 still reports a hang-up
     for fd in (child.pidfd, *child.received):
         poll.register(fd, select.POLLIN)
-    deadline = child.started + wall_s
+    patience = Patience(child.pid, child.started, settings)
     while True:
-        events = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+        events = dict(poll.poll(patience.seconds_left() * 1000 + 1))
         for fd, buffer in child.received.items():
             if fd in events and not buffer.drain(fd, reads=4):
                 poll.unregister(fd)
@@ -222,10 +277,11 @@ def _attend(child: Child, requests_fd: int, wall_s: float) -> bool:
         if requests_fd in events:
             _kill(child.pid)
             return False
-        if time.monotonic() > deadline:
-            child.killed_for = "WallLimit"
-            _kill(child.pid)
-            deadline = time.monotonic() + wall_s
+        if patience.seconds_left() == 0:
+            _write(results_fd, STILL_HERE)
+            child.killed_for = child.killed_for or patience.verdict()
+            if child.killed_for:
+                _kill(child.pid)
 
 
 def _converse(child: Child) -> None:
@@ -249,7 +305,10 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
             _exit(1)
         speaker = Speaker()
         speaker.add(b"R")
-        judge.judge({**check, "program": (program or b"").decode("utf-8", "surrogatepass")}, speaker)
+        check["program"] = (program or b"").decode("utf-8", "surrogatepass")
+        if check["reveals_answers"]:
+            _parsed.cache_clear()  # it holds the sources that `judge` wipes from the check
+        judge.judge(check, speaker)
         speaker.add(b"F")
         speaker.flush()
         speaker.add(b"D", os.read(TALK_FD, NONCE_BYTES))
@@ -338,7 +397,7 @@ _parts = os.path.dirname(os.__file__).split("/")
 STDLIB_IS_PUBLIC = all(os.stat("/".join(_parts[:n]) or "/").st_mode & stat.S_IXOTH for n in range(1, len(_parts) + 1))
 
 
-def _result(child: Child) -> tuple[dict, list[memoryview]]:
+def _result(child: Child, settings: Settings) -> tuple[dict, list[memoryview]]:
     """How the check ended, with the sizes of its texts, and the texts."""
     _, status, usage = os.wait4(child.pid, 0)
     _sweep(child.pid)
@@ -361,6 +420,7 @@ def _result(child: Child) -> tuple[dict, list[memoryview]]:
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
         "cpu_s": usage.ru_utime + usage.ru_stime,
+        "cpu_limit_s": settings.cpu_s,
         "seconds": time.monotonic() - child.started,
     }
     return result, [stdout.written(), stderr.written(), *records, *files.values()]
@@ -456,6 +516,7 @@ def main(settings_json: str) -> None:
     settings = Settings(**json.loads(settings_json), filtered=seccomp.is_available())
     for name in judge.KNOWN_MODULES:
         __import__(name)
+    judge.give_exits()
     requests_fd, results_fd = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # stray prints must not reach the protocol
     if settings.level == "namespaces":
