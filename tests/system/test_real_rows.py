@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.environment.problems import WRONG_SOLUTION, fenced, load_problems
+from core.environment.problems import fenced, load_problems
 from core.environment.rewards import GradeItem, grade
 from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
@@ -22,26 +22,6 @@ IN_CI = os.environ.get("CI") == "true"
 
 def real_rows() -> Path:
     return shared_file(ROWS)
-
-
-def test_verdicts_on_all_rows_are_the_same_five_times_while_every_core_is_busy() -> None:
-    """Right, wrong and lazy answers: CPU time is what is limited, so load turns no right one into a wrong one."""
-    problems = load_problems(real_rows())
-    items = []
-    for problem in problems:
-        wrong = WRONG_SOLUTION.format(method=problem.method)
-        codes = (problem.canonical_solution, wrong, wrong + "\ndef run_tests():\n    pass\n")
-        items += [GradeItem(problem, "run_tests", fenced(code)) for code in codes]
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
-    try:
-        with Sandbox(workers=os.cpu_count() or 1) as sandbox:
-            for _ in range(5):
-                labels = [g.label for g in grade(items, sandbox, full=False)]
-                assert labels == ["Correct", "Incorrect", "Reward Hack"] * len(problems)
-    finally:
-        for process in spinning:
-            process.kill()
-            process.wait()
 
 
 def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ CPUCLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED, in the kernel's clock ids of other pr
 LOOKS = 4  # in wall_s
 PROBE_CPU_S, PROBE_WALL_S = 0.01, 0.2
 SCARCE, IDLE_SHARE = 0.05, 0.1
+SHORTEST_LOOK_S = 0.02
 STANDS_STILL_S, STILL_FACTOR = 5e-5, 3
 AF_UNIX, SOCK_STREAM = 1, 1
 
@@ -136,8 +137,9 @@ class Child:
 
 
 class Patience:
-    """When a child that does not end is ended. CPU time has a limit of its own; this one is for a child that sleeps.
+    """When a child that does not end is ended: by the CPU time that it took, and where it takes none, by the clock.
 
+    The CPU time is its clock's, exact; what RLIMIT_CPU counts is sampled, and off by a third at load.
     A child is idle where it took far less of the CPU than it could have had, by what this process just got of it. Where
     that is next to nothing, a clock that stands still for long is the only sign, and a far cap comes in the end.
     """
@@ -150,12 +152,17 @@ class Patience:
         self._idle_s = self._still_s = 0.0
 
     def seconds_left(self) -> float:
-        return max(0.0, self._looked + self._interval - time.monotonic())
+        """Until the next look: no sooner than its CPU time can be up."""
+        wait = min(self._interval, max(self._settings.cpu_s - self._cpu, SHORTEST_LOOK_S))
+        return max(0.0, self._looked + wait - time.monotonic())
 
     def verdict(self) -> str | None:
         """Look at the child; what it is to be ended for, or null. Starved: not by a fault of its own."""
         used = self._used()
-        available = _share_of_cpu()
+        if self._cpu > self._settings.cpu_s:
+            return "CpuLimit"
+        seems_idle = used < IDLE_SHARE * (time.monotonic() - self._looked)
+        available = _share_of_cpu() if seems_idle else 1.0
         now = time.monotonic()
         passed, self._looked = now - self._looked, now
         self._still_s = self._still_s + passed if used < STANDS_STILL_S else 0.0
@@ -356,9 +363,9 @@ def _confine(folder: str, settings: Settings) -> None:
     for what, soft, hard in (
         (
             resource.RLIMIT_CPU,
-            settings.cpu_s,
-            settings.cpu_s + 1,
-        ),  # soft: a signal that names the reason; hard: no appeal
+            2 * settings.cpu_s + 1,
+            2 * settings.cpu_s + 2,
+        ),  # should the server not look: Patience
         (resource.RLIMIT_AS, settings.memory_bytes, settings.memory_bytes),
         (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT, FILE_SIZE_LIMIT),
         (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
@@ -408,6 +415,9 @@ def _result(child: Child, settings: Settings) -> tuple[dict, list[memoryview]]:
     stdout, stderr, said = child.buffers.stdout, child.buffers.stderr, child.buffers.records
     child.conversation.ended(said.written(), said.overflowed)
     os.close(child.pidfd)
+    cpu_s = usage.ru_utime + usage.ru_stime
+    if cpu_s > settings.cpu_s:  # also where it ended between two looks
+        child.killed_for = child.killed_for or "CpuLimit"
     records = [] if child.conversation.malformed else [said.view[a:b] for a, b in child.conversation.records]
     files = _files(child.folder, child.buffers.files)
     result = {
@@ -419,8 +429,7 @@ def _result(child: Child, settings: Settings) -> tuple[dict, list[memoryview]]:
         "killed_for": child.killed_for,
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "cpu_limit_s": settings.cpu_s,
+        "cpu_s": cpu_s,
         "seconds": time.monotonic() - child.started,
     }
     return result, [stdout.written(), stderr.written(), *records, *files.values()]
