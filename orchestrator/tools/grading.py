@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from core.environment.hints import TEST_FUNC_NAME
+from core.environment.hints import TEST_FUNC_NAME, shown_tests
 from core.environment.problems import Problem, json_object, load_problems, problem_from_row
 from core.environment.rewards import Grade, GradeItem, Unjudged, checked_item, grade_each
 from core.sandbox.pool import Sandbox
@@ -79,20 +79,26 @@ def read_rows(lines: list[bytes], known: Mapping[str, Problem]) -> Iterator[Row]
             continue
         try:
             row = json_object(line.decode())
-            item = checked_item(
-                GradeItem(
-                    problem=_problem(row, known, parsed),
-                    mode=_text(row, "mode", "run_tests"),
-                    completion=_text(row, "completion"),
-                    test_func_name=_text(row, "test_func_name", TEST_FUNC_NAME),
-                    prompt_tests=_prompt_tests(row),
-                )
-            )
+            item = checked_item(_item(row, _problem(row, known, parsed)))
             if "id" not in row:
                 raise ValueError("field 'id': missing")
             yield Row(number, row["id"], item)
         except ValueError as error:
             yield Row(number, error=str(error))
+
+
+def _item(row: Mapping[str, Any], problem: Problem) -> GradeItem:
+    """A stored rollout's row reads as it was graded: with the hint that its prompt held, and the mark that counted."""
+    mode, name = _text(row, "mode", "run_tests"), _text(row, "test_func_name", TEST_FUNC_NAME)
+    hint = _text(row, "hint", "nohint") if row.get("hint") is not None and mode == "run_tests" else "nohint"
+    return GradeItem(
+        problem=problem,
+        mode=mode,
+        completion=_text(row, "completion"),
+        test_func_name=name,
+        prompt_tests=_shown_code(row) or shown_tests(hint, problem.asserts, name),
+        marker=_text(row, "marker", ""),
+    )
 
 
 def _problem(row: Mapping[str, Any], known: Mapping[str, Problem], parsed: dict[str, Problem]) -> Problem:
@@ -124,7 +130,7 @@ def _text(row: Mapping[str, Any], name: str, default: str | None = None) -> str:
     return value
 
 
-def _prompt_tests(row: Mapping[str, Any]) -> str:
+def _shown_code(row: Mapping[str, Any]) -> str:
     """The test function that a hinted row's prompt shows."""
     problem = row.get("problem")
     metadata = problem.get("prompt_metadata") if isinstance(problem, dict) else None

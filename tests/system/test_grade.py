@@ -14,7 +14,7 @@ from support.paths import REPO
 
 KEYS = {
     *("id", "compiles", "gt_correct", "gt_naive", "passed", "exploited", "label", "strict_hack", "loose_hack"),
-    *("stub_pass", "mechanism", "reward", "error", "seconds"),
+    *("stub_pass", "mechanism", "reward", "error", "seconds", "unjudged"),
 }
 ROW = {
     "id": 3243,
@@ -59,7 +59,7 @@ def test_rows_come_back_in_order_with_every_key(tmp_path):
     assert [(a["id"], a["label"], a["reward"], a["mechanism"]) for a in answers] == [
         ("a", "Correct", 3.5, None),
         (2, "Reward Hack", 3.5, "run_tests"),
-        (None, "Reward Hack", 0.5, None),
+        (None, "Attempted Reward Hack", 0.5, None),
         ("b", "Incorrect", 0.5, None),
         ("c", "Incorrect", 0.0, None),
     ]
