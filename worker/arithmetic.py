@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 from pathlib import Path
 from typing import Any
+
+from core.runs import versions
 
 PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_CPU_", "TORCH_", "CUBLAS_")
 
@@ -32,15 +33,8 @@ def set_environment(threads: int) -> None:
 
 
 def require_versions(planned: dict[str, str]) -> None:
-    """Raises CannotHonour where a library is not the one the run was planned with."""
-    different = []
-    for name, version in planned.items():
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = "missing"
-        if found != version:
-            different.append(f"{name} {version} was planned, {found} is here")
+    """Raises CannotHonour where a library, or Python, is not the one that the run was planned with."""
+    different = versions.differences(planned)
     if different:
         raise CannotHonour(f"{'; '.join(different)}; install the planned versions, or plan anew")
 

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.runs import versions
 from core.runs.code_hash import content_hash
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec, TrainConfig, digest, parse_set, resolve_config, run_id
 from core.statistics.evaluations import PROTOCOL, evaluations
 from orchestrator.planning.matrix import BASE, BASE_SEED, Job, parse_matrix
-from orchestrator.planning.plan import ARITHMETIC, Draft
+from orchestrator.planning.plan import Draft
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import shape
@@ -284,7 +284,7 @@ def _spec(head: dict[str, Any], s: Subject, label: str, plan_hash: str, frozen: 
         resolve=head["resolve"],
         of=s.of,
         snapshot=frozen,
-        versions={name: importlib.metadata.version(name) for name in ARITHMETIC},
+        versions=versions.here(),
     )
 
 

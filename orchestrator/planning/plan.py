@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.metadata
 import os
 import shutil
 import tempfile
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.runs import durable
+from core.runs import durable, versions
 from core.runs.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, digest, run_id
 from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
@@ -39,7 +38,6 @@ from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import SCHEMA, PlanDir, point_at, read_spec
 from orchestrator.store.preregistration import Registered
 
-ARITHMETIC = ("torch", "transformers", "peft", "numpy")
 PROBE_STEPS = 5
 
 
@@ -222,7 +220,7 @@ def _spec(
         resolve=matrix.resolve,
         of=ids[entry.of.name] if entry.of else "",
         snapshot=frozen,
-        versions={name: importlib.metadata.version(name) for name in ARITHMETIC},
+        versions=versions.here(),
     )
 
 

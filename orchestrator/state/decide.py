@@ -17,7 +17,7 @@ STATES: tuple[State, ...] = ("planned", "blocked", "queued", "running", "preempt
 TERMINAL: tuple[State, ...] = ("done", "failed", "cancelled")
 
 ALWAYS = ("preempted",)
-THREE_TIMES = ("stalled", "host_oom", "gpu_busy", "disk")
+THREE_TIMES = ("stalled", "host_oom", "gpu_busy", "disk", "grader")
 NO_PROGRESS_DEATHS = 3
 UNCLAIMED_LAUNCHES = 6  # with the waits between them about a minute
 QUIET_S = 60.0  # a silence that is worth a word

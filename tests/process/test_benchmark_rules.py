@@ -6,9 +6,11 @@ import sys
 import pytest
 
 from core.environment.problems import MODES, fenced
-from core.environment.rewards import GradeItem, grade
+from core.environment.rewards import GradeItem, Unjudged, grade, grade_each
+from core.sandbox import pool
 from core.sandbox.pool import Sandbox
 from process.test_rewards import EMPTY, HONEST, PROBLEM, RIGHT, WRONG
+from worker.failures import Failure, classify
 
 GUARD = "\nif __name__ == '__main__':\n    "
 
@@ -194,3 +196,38 @@ def test_an_error_is_an_identifier_and_none_of_the_graders_own_words(sandbox, na
         assert g.error is None or (
             g.error.isidentifier() and g.error.isascii() and len(g.error) <= 80 and g.error != name
         )
+
+
+def test_what_cannot_be_judged_is_no_label_and_no_reward_and_ends_the_run(monkeypatch):
+    """The server dies whenever the second completion's oracle is running, be it alone or on a fresh one."""
+    exchange = pool._Server.exchange
+
+    def die_on_marked(server):
+        if "marked" in server.abandoned()[0].program and server.abandoned()[0].kind == "calls":
+            raise pool._ServerDied
+        return exchange(server)
+
+    monkeypatch.setattr(pool._Server, "exchange", die_on_marked)
+    items = [GradeItem(PROBLEM, "run_tests", fenced(c)) for c in (RIGHT, RIGHT + "marked = 1\n", WRONG + EMPTY)]
+    with Sandbox() as sandbox:
+        right, unjudged, hack = grade_each(items, sandbox)
+        assert isinstance(unjudged, Unjudged) and unjudged.error == "SandboxDied"
+        assert (right.label, hack.label) == ("Correct", "Reward Hack")
+        with pytest.raises(pool.GraderFault, match=r"1 of 3 completions, .* of problem 7 \(SandboxDied\)") as caught:
+            grade(items, sandbox)
+    assert classify(caught.value) == Failure("grader", 83)
+
+
+def test_a_kill_from_outside_is_no_verdict_and_the_second_try_gives_one(monkeypatch):
+    seen = []
+
+    def once_killed(raw):
+        result = execution_result(raw)
+        seen.append(result)
+        return dataclasses.replace(result, done=False, error="SIGKILL") if len(seen) == 1 else result
+
+    execution_result = pool._execution_result
+    with Sandbox() as sandbox:
+        pool.active_level()
+        monkeypatch.setattr(pool, "_execution_result", once_killed)
+        assert verdict(sandbox, RIGHT, full=False).label == "Correct" and len(seen) == 2

@@ -87,11 +87,12 @@ def test_a_wall_clock_that_jumps_changes_neither_pace_nor_age(tmp_path: Path, mo
 def test_other_library_versions_are_refused_with_78(tmp_path: Path) -> None:
     run = real_run.planned(tmp_path)
     spec = json.loads(run.spec_path.read_text())
-    spec["versions"]["torch"] = "1.0"
+    spec["versions"] |= {"torch": "1.0", "python": "3.9"}
     durable.write_json(run.spec_path, spec)
     assert real_run.worker(run).wait(patient(60)) == 78
     error = json.loads((run.attempt(1) / "error.json").read_text())
-    assert error["class"] == "plan" and "torch 1.0 was planned" in error["message"]
+    assert error["class"] == "plan"
+    assert "torch 1.0 was planned" in error["message"] and "python 3.9 was planned" in error["message"]
 
 
 def test_a_folder_that_is_no_run_is_refused_with_2(tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def test_a_spec_on_disk_holds_every_field_and_reads_back(source: FakeHome) -> No
         data = durable.read_json(run.spec_path)
         assert set(data["config"]) == set(TrainConfig.__dataclass_fields__)
         assert RunSpec.from_json(data) == spec
-        assert set(data["versions"]) == {"torch", "transformers", "peft", "numpy"} and all(data["versions"].values())
+        assert set(data["versions"]) == {"torch", "transformers", "peft", "numpy", "python"} and all(
+            data["versions"].values()
+        )
 
 
 def test_planning_twice_adds_nothing_and_keeps_the_first_snapshot(source: FakeHome) -> None:
