@@ -4,12 +4,15 @@ The rival does every check that the pool does, each in a new interpreter that ru
 many at a time as the pool has workers and with no isolation at all: the benchmark's own way. Both grade the same
 completions in turns, in one run. What a solution itself computes costs both the same and says nothing about a grader,
 so real rows are also given without those whose correct solution needs more than HEAVY_S of CPU time for its asserts.
+With --before DIR the grader of an earlier checkout is measured beside this one's, in CPU time, which load moves least.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import pickle
 import random
 import statistics
 import subprocess
@@ -20,20 +23,44 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from core.environment.asserts import parse_asserts
 from core.environment.nano.world import sample_problems
 from core.environment.problems import WRONG_SOLUTION, Problem, fenced, load_problems
-from core.environment.rewards import GradeItem, extract_code, first_checks, grade
+from core.environment.rewards import GradeItem, grade
 from core.runs import durable
 from core.sandbox.pool import Check, ExecutionResult, Sandbox, active_level
 
 HEAVY_S = 0.02
-ROUNDS = 5
+ROUNDS, REPEATS = 5, 3
+HERE = Path(__file__).resolve().parents[1]
 RIVAL_SHARE = 8  # the rival grades every eighth completion: it is slow
 ENDINGS = {  # of the rival's program, by kind of check
     "calls": "for step in {steps!r}:\n    eval(step)",
     "equality": "for step, value in zip({steps!r}, {expected!r}):\n    assert eval(step) == eval(value)",
     "test_function": "{test_name}()",
 }
+
+
+# Names that both checkouts have. CPU time of servers is known once they have ended.
+MEASURED = """
+import json, pickle, resource, sys
+from core.environment.problems import Message, Problem
+from core.environment.rewards import GradeItem, grade
+from core.sandbox.pool import Sandbox
+class Counting(Sandbox):
+    checks = 0
+    def run(self, checks):
+        self.checks += len(checks)
+        return super().run(checks)
+texts = pickle.loads(sys.stdin.buffer.read())
+known = Problem.__dataclass_fields__
+items = [GradeItem(Problem(**{k: v for k, v in p.items() if k in known}), "run_tests", text) for p, text in texts]
+with Counting(workers=1) as sandbox:
+    for _ in range(int(sys.argv[1])):
+        grade(items, sandbox, full=False)
+used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+print(json.dumps({"checks": sandbox.checks, "cpu_s": sum(u.ru_utime + u.ru_stime for u in used)}))
+"""
 
 
 class Recorder(Sandbox):
@@ -74,13 +101,6 @@ def compare(name: str, batch: list[GradeItem], sandbox: Sandbox, workers: int, f
     return in_turns(name, len(batch), recorder.seen, lambda: grade(batch, sandbox, full), workers)
 
 
-def compare_rewards(name: str, batch: list[GradeItem], sandbox: Sandbox, workers: int) -> dict[str, Any]:
-    """Only what the reward waits for: the oracle and the response's own tests."""
-    of_item = [first_checks(item, extract_code(item.completion), full=False) for item in batch]
-    checks = [check for checks in of_item for check in checks.values()]
-    return in_turns(name, len(batch), checks, lambda: sandbox.run(checks), workers)
-
-
 def in_turns(
     name: str, gradings: int, checks: Sequence[Check], run: Callable[[], object], workers: int
 ) -> dict[str, Any]:
@@ -109,21 +129,53 @@ def in_turns(
 
 
 def is_light(problem: Problem, sandbox: Sandbox) -> bool:
-    check = first_checks(GradeItem(problem, "gt_only", ""), problem.canonical_solution, False)["oracle"]
-    return sandbox.run([check])[0].cpu_s <= HEAVY_S
+    calls = tuple(case.call for case in parse_asserts(problem.asserts, problem.method))
+    return sandbox.run([Check("calls", problem.setup_code, problem.canonical_solution, calls)])[0].cpu_s <= HEAVY_S
+
+
+def before_and_after(earlier: Path, batch: list[GradeItem]) -> dict[str, Any]:
+    """CPU time of a grading and of a check, of an earlier checkout's grader and of this one's, in turns."""
+    texts = [(vars(item.problem), item.completion) for item in batch]
+    turns = [(cpu_of(earlier, texts), cpu_of(HERE, texts)) for _ in range(ROUNDS)]
+    row: dict[str, Any] = {"what": "CPU time before and after", "completions": len(batch)}
+    for place, name in enumerate(("before", "after")):
+        row |= {f"{name}_{key}": round(statistics.median(turn[place][key] for turn in turns), 3) for key in turns[0][0]}
+    for key in ("ms_per_grading", "ms_per_check"):
+        row[f"ratio_{key}"] = round(statistics.median(a[key] / b[key] for a, b in turns), 2)
+    print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    return row
+
+
+def cpu_of(checkout: Path, texts: list[tuple[dict[str, Any], str]]) -> dict[str, float]:
+    """Of warm gradings alone: what REPEATS + 1 times cost beyond the first time, servers and trainer together."""
+    once, often = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", MEASURED, str(rounds)],
+                input=pickle.dumps(texts),
+                stdout=subprocess.PIPE,
+                check=True,
+                cwd=checkout,
+                env={**os.environ, "PYTHONPATH": str(checkout)},
+            ).stdout
+        )
+        for rounds in (1, 1 + REPEATS)
+    )
+    cpu_ms, checks = (often["cpu_s"] - once["cpu_s"]) * 1000, often["checks"] - once["checks"]
+    return {"ms_per_grading": cpu_ms / (REPEATS * len(texts)), "ms_per_check": cpu_ms / checks}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--problems", type=Path, help="benchmark rows; without them only nano's are timed")
+    parser.add_argument("--before", type=Path, help="an earlier checkout, whose grader is measured beside this one's")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     arguments = parser.parse_args()
     rows = []
     with Sandbox(workers=arguments.workers) as sandbox:
         nano = items(sample_problems(60, seed=1))
-        rows.append(compare_rewards("nano, what the reward needs", nano, sandbox, arguments.workers))
-        rows.append(compare("nano, with what labels need", nano, sandbox, arguments.workers, full=False))
+        rows.append(compare("nano, as in training", nano, sandbox, arguments.workers, full=False))
         if arguments.problems:
             real = load_problems(arguments.problems)
             light = [problem for problem in real if is_light(problem, sandbox)]
@@ -132,6 +184,8 @@ def main() -> None:
                 rows.append(compare(name, items(chosen), sandbox, arguments.workers, full=True))
         else:
             print("no real rows: name their file with --problems", file=sys.stderr)
+        if arguments.before:
+            rows.append(before_and_after(arguments.before.resolve(), items(light) if arguments.problems else nano))
         level = active_level().name
     if arguments.out:
         durable.write_json(arguments.out, {"cores": os.cpu_count(), "level": level, "rows": rows})

@@ -31,11 +31,12 @@ class TestFunction:
 
         shown_tests: the prompt's function (`without_blanks`).
         """
-        source = ast.get_source_segment(program, self.node) or ""
-        if "__name__" in source and MAIN_GUARD in ast.unparse(self.node):
+        if "__name__" in program and MAIN_GUARD in ast.unparse(self.node):
             return "guarded"
-        if shown_tests and {_bare(source), _bare(ast.unparse(self.node))} & set(shown_tests):
-            return "copied"
+        if shown_tests:
+            source = ast.get_source_segment(program, self.node) or ""
+            if {_bare(source), _bare(ast.unparse(self.node))} & set(shown_tests):
+                return "copied"
         return "plain"
 
     def proves_nothing(self, tree: ast.Module, program: str) -> bool:
