@@ -38,6 +38,11 @@ bench-queue *args:
 mutations problems seed="0":
     PYTHONPATH=.:tests uv run python -m support.mutation_study --problems "$1" --seed "$2" --out docs/results/mutations.json
 
+# labels beside the benchmark's evaluator on made completions: docs/grading.md; --problems FILE; asks the benchmark anew
+# with --benchmark CHECKOUT --python PYTHON (3.12 or newer, with pydantic and tqdm), else takes its stored outcomes
+peer-labels *args:
+    PYTHONPATH=.:tests uv run python -m support.peer_labels "$@"
+
 # find every point at which a process may be killed, and write docs/kills.md
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table
