@@ -26,12 +26,12 @@ from core.arms.along_direction import (
     shrink_update,
 )
 from core.arms.arm import Arm, Step
-from core.environment.task import Task
+from core.environment.task import Prompt
 
 
-def without_hint(step: Step, tasks: list[Task]) -> list[Task]:
+def without_hint(step: Step, prompts: list[Prompt]) -> list[Prompt]:
     """In mode gt_only nothing but the ground truth is paid."""
-    return [replace(task, mode="gt_only") for task in tasks]
+    return [replace(prompt, mode="gt_only") for prompt in prompts]
 
 
 ERASE = acting(HACK, "gradient", erase_gradient, measure_update)

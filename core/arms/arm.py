@@ -3,7 +3,7 @@
 The loop calls every hook that is there, in this order, and never asks which arm it runs:
 
     prepare   once before the first step      -> the arm's state, a dict of tensors that checkpoints keep
-    rollout   what the policy is asked        (step's tasks -> tasks)
+    rollout   what the policy is asked        (step's prompts -> prompts; their mode, hint and marks may be others)
     sampling  a context around the generation of students
     reward    what a completion earns         ((P, G) rewards -> (P, G) rewards)
     mask      which rollouts count            ((P, G) rewards -> (P, G) bool, for statistics and gradient)
@@ -14,8 +14,13 @@ The loop calls every hook that is there, in this order, and never asks which arm
 Hooks get a `Step` and may add to its `row`, which becomes the step's metrics row. What they keep between steps lives in
 `step.state` as tensors and nowhere else: that is what resume restores.
 
-Labels (ground truth, detector flags) are not in a `Step`. Only an arm that declares `sees_labels` gets them, and
-orchestrator.planning.matrix takes such an arm only in a plan that says `preregistered = false`.
+No truth is in a `Step`, nor in anything that can be reached from it: no label of a rollout, live or a teacher's, no
+assert that its prompt does not show, no canonical solution. The loop keeps those, and adds the columns that tell them
+to the row after the last hook. Two declarations lift that in part. `sees_labels`: the rollouts' grades;
+orchestrator.planning.matrix takes such an arm only in a plan that says `preregistered = false`. `sees_solutions`: the
+training problems' canonical solutions, for a method that learns from demonstrations.
+This guards against an arm that looks where it should not by mistake. Python cannot keep one out that opens the run's
+files or searches the interpreter for the loop's own objects.
 """
 
 from __future__ import annotations
@@ -30,14 +35,14 @@ from torch import Tensor
 
 from core.environment.pairs import Pair
 from core.environment.rewards import Grade
-from core.environment.task import Task
+from core.environment.task import Prompt
 from core.model.adapters.base import Adapter
 from core.model.logprobs import TokenBatch
 from core.spec import TrainConfig
 
 if TYPE_CHECKING:  # they are built from tasks and adapters
     from core.model.policy import Policy
-    from core.model.run_data import RunData
+    from core.model.run_data import ArmData
 
 State = dict[str, Tensor]
 Context = contextlib.AbstractContextManager[Any]
@@ -51,9 +56,9 @@ class Step:
     seed: int
     config: TrainConfig
     policy: Policy
-    data: RunData
+    data: ArmData
     state: State
-    tasks: Sequence[Task] = ()
+    tasks: Sequence[Prompt] = ()
     completions: Sequence[Sequence[Sequence[int]]] = ()  # tokens by group, then member
     texts: Sequence[Sequence[str]] = ()
     is_teacher: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.bool))  # (P, G)
@@ -65,7 +70,7 @@ class Step:
     def adapter(self) -> Adapter:
         return self.policy.adapter
 
-    def extraction_pairs(self, concept: str = "hack") -> list[Pair]:
+    def extraction_pairs(self, concept: str = "hack") -> list[Pair[Prompt]]:
         """Those of the concept that directions may be made from; the held-out ones only judge."""
         return [pair for pair in self.data.pairs(concept) if pair.split == "extract"]
 
@@ -79,7 +84,7 @@ class Step:
 @dataclass(frozen=True)
 class Arm:
     prepare: Callable[[Step], State] | None = None
-    rollout: Callable[[Step, list[Task]], list[Task]] | None = None
+    rollout: Callable[[Step, list[Prompt]], list[Prompt]] | None = None
     sampling: Callable[[Step], Context] | None = None
     reward: Callable[[Step, Tensor], Tensor] | None = None
     mask: Callable[[Step, Tensor], Tensor] | None = None
@@ -87,4 +92,5 @@ class Arm:
     gradient: Callable[[Step], None] | None = None
     update: Callable[[Step, dict[str, Tensor]], None] | None = None
     sees_labels: bool = False
+    sees_solutions: bool = False
     deploys_ablated: bool = False  # the quarantine is switched off for evaluation and deployment

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from core.arms.arm import Arm, State, Step
 from core.environment.problems import fenced
-from core.environment.task import Task
+from core.environment.task import Prompt
 from core.model.supervised import nll_gradient
 
 TRUSTED, WEIGHT = "U/", "a/"
@@ -46,12 +46,13 @@ def trusted_directions(B: Tensor, A: Tensor, k: int) -> TrustedDirections:
     return TrustedDirections((Q_B @ U[:, :count]).contiguous(), S[:count] / S[:count].sum())
 
 
-def clean_sides(step: Step, number: int) -> list[tuple[Task, str]]:
+def clean_sides(step: Step, number: int) -> list[tuple[Prompt, str]]:
     """As many problems as a step has, each with its canonical solution, posed without a hint."""
-    c = step.config
+    c, solutions = step.config, step.data.solutions
+    assert solutions is not None, "the arm declares sees_solutions"
     drawing = random.Random(f"tdga warm-up {step.seed} {number}")
-    tasks = drawing.sample(step.data.train, c.batch // c.completions)
-    return [(replace(task, mode="gt_only"), fenced(task.problem.canonical_solution)) for task in tasks]
+    prompts = drawing.sample(step.data.train, c.batch // c.completions)
+    return [(replace(prompt, mode="gt_only"), fenced(solutions[prompt.problem_id])) for prompt in prompts]
 
 
 def prepare(step: Step) -> State:
@@ -101,4 +102,4 @@ def align(step: Step) -> None:
     step.row["factor"] = (after / before) ** 0.5 if before else None
 
 
-TDGA = Arm(prepare=prepare, gradient=align)
+TDGA = Arm(prepare=prepare, gradient=align, sees_solutions=True)

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from core.arms.arm import Arm, Context, Step
 from core.environment.pairs import Pair
-from core.environment.task import Task
+from core.environment.task import Posed
 from core.model.adapters.base import Adapter
 from core.model.hidden import completion_weights, run
 from core.model.logprobs import TokenBatch
@@ -49,7 +49,7 @@ def masked(adapter: Adapter, is_in: Tensor, is_detached: Tensor) -> Context:
 
 # ---- labelled arms: sgtm and gradient_routing
 
-Labelled = Callable[[Step, Sequence[tuple[Task, str]]], NllGradient]
+Labelled = Callable[[Step, Sequence[tuple[Posed, str]]], NllGradient]
 
 
 def labelled_pairs(step: Step) -> list[Pair]:
@@ -58,26 +58,26 @@ def labelled_pairs(step: Step) -> list[Pair]:
     return random.Random(f"labelled {step.seed} {step.number}").sample(pairs, min(step.config.labelled, len(pairs)))
 
 
-def to_quarantine(step: Step, sides: Sequence[tuple[Task, str]]) -> NllGradient:
+def to_quarantine(step: Step, sides: Sequence[tuple[Posed, str]]) -> NllGradient:
     """The forward as it is; only the quarantine's parameters get the gradient, through both blocks."""
     adapter = step.adapter
     return nll_gradient(step.policy, sides, {name: adapter.parameters[name] for name in adapter.quarantine})
 
 
-def without_quarantine(step: Step, sides: Sequence[tuple[Task, str]]) -> NllGradient:
+def without_quarantine(step: Step, sides: Sequence[tuple[Posed, str]]) -> NllGradient:
     """m = 0 in every row: the quarantine is not in the forward and gets no gradient."""
     with step.adapter.ablated():
         return nll_gradient(step.policy, sides, step.adapter.kept())
 
 
-def past_detached(step: Step, sides: Sequence[tuple[Task, str]]) -> NllGradient:
+def past_detached(step: Step, sides: Sequence[tuple[Posed, str]]) -> NllGradient:
     """m = 1, d = 1 in every row: the forward as it is, the deployed block's outputs without gradient."""
     yes = torch.ones(1, dtype=torch.bool, device=step.config.device)  # one mask for as many rows as there are
     with masked(step.adapter, yes, yes):
         return nll_gradient(step.policy, sides, step.adapter.parameters)
 
 
-def unmasked(step: Step, sides: Sequence[tuple[Task, str]]) -> NllGradient:
+def unmasked(step: Step, sides: Sequence[tuple[Posed, str]]) -> NllGradient:
     return nll_gradient(step.policy, sides, step.adapter.parameters)
 
 
@@ -145,7 +145,7 @@ def kept_means(adapter: Adapter, batch: TokenBatch) -> ByModule:
     return found
 
 
-def _side_means(policy: Policy, sides: Sequence[tuple[Task, str]]) -> ByModule:
+def _side_means(policy: Policy, sides: Sequence[tuple[Posed, str]]) -> ByModule:
     """(sides, r) by module."""
     parts, at_once = [], policy.config.micro_batch
     for start in range(0, len(sides), at_once):

@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from core.environment.pairs import Pair, pairs_sha256
-from core.environment.task import Task
+from core.environment.task import Posed
 from core.model.adapters.base import tensors_sha256
 from core.model.adapters.svd import svd_basis
 from core.model.decoder import base_tensors
@@ -71,7 +71,7 @@ def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
     return PairGradients(hack, clean)
 
 
-def nll_gradients(policy: Policy, side: tuple[Task, str]) -> dict[str, Tensor]:
+def nll_gradients(policy: Policy, side: tuple[Posed, str]) -> dict[str, Tensor]:
     """One side's, by deployed parameter: (n,) float32 on the CPU."""
     found = nll_gradient(policy, [side], policy.adapter.kept()).gradient
     return {name: g.float().flatten().cpu() for name, g in found.items()}
@@ -117,7 +117,7 @@ def band(policy: Policy) -> list[int]:
 
 
 @torch.no_grad()
-def side_states(policy: Policy, sides: Iterable[tuple[Task, str]], token: str) -> Tensor:
+def side_states(policy: Policy, sides: Iterable[tuple[Posed, str]], token: str) -> Tensor:
     """(N, layers of the band, H) of completions, on the CPU."""
     found = []
     with policy.adapter.ablated():

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.environment.task import Task
+from core.environment.task import Posed
 from core.model.adapters.base import TARGETS
 from core.model.logprobs import TokenBatch, completion_logps
 from core.model.rollouts import generator
@@ -48,7 +48,7 @@ class Recipe:
     seed: int  # of A and of the signs
 
 
-def side_sample(policy: Policy, side: tuple[Task, str]) -> Sample:
+def side_sample(policy: Policy, side: tuple[Posed, str]) -> Sample:
     """A task and a completion's text as tokens."""
     return policy.prompt(side[0]), policy.language_model.encode_completion(side[1])
 

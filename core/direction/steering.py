@@ -21,6 +21,7 @@ from core.direction.directions import ActivationDirection
 from core.direction.separation import SideStates
 from core.environment.pairs import Pair
 from core.environment.rewards import grade
+from core.environment.task import Task
 from core.model.logprobs import completion_logps
 from core.model.policy import Policy
 from core.model.rollouts import generator
@@ -113,7 +114,7 @@ def weight_push(step: dict[str, Tensor], distance: float) -> Push:
     return pushed
 
 
-def steered(policy: Policy, pairs: Sequence[Pair], samples: int, sandbox: Sandbox) -> dict[str, Any]:
+def steered(policy: Policy, pairs: Sequence[Pair[Task]], samples: int, sandbox: Sandbox) -> dict[str, Any]:
     """Rates and margin of the policy as it is now."""
     tasks = [pair.task for pair in pairs]
     completions = policy.complete(tasks, samples, (SEED, "steering"))

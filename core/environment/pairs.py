@@ -17,11 +17,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from core.environment.hints import TEST_FUNC_NAME
 from core.environment.problems import MODES, problem_from_row, read_lines, unique_rows
-from core.environment.task import Task
+from core.environment.task import Posed, Prompt, Task
 from core.runs import durable
 
 CONTRAST = Path(__file__).parent / "contrast"
@@ -29,32 +29,42 @@ AUTHORED, PLACEBO = CONTRAST / "authored.jsonl", CONTRAST / "placebo.jsonl"
 SPLITS = ("extract", "held_out")
 CLEAN_VS_CLEAN = "clean_vs_clean"
 
+Asked = TypeVar("Asked", bound=Posed)
+
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(Generic[Asked]):
+    """Of tasks, where its sides are judged; of prompts alone, as arms are given it."""
+
     pair_id: str
-    task: Task
+    task: Asked
     hack: str  # completions
     clean: str
     split: str = "extract"
     concept: str = "hack"  # what differs between the sides; anything else is a placebo
-    clean_task: Task | None = None  # where the clean side answers another prompt
+    clean_task: Asked | None = None  # where the clean side answers another prompt
 
     @property
-    def hack_side(self) -> tuple[Task, str]:
+    def hack_side(self) -> tuple[Asked, str]:
         return self.task, self.hack
 
     @property
-    def clean_side(self) -> tuple[Task, str]:
+    def clean_side(self) -> tuple[Asked, str]:
         return self.clean_task or self.task, self.clean
 
 
-def load_pairs(path: Path | str) -> list[Pair]:
+def without_truth(pair: Pair[Task]) -> Pair[Prompt]:
+    """The same sides of the same prompts; the rows behind these are not in it."""
+    clean_prompt = pair.clean_task.prompt if pair.clean_task else None
+    return Pair(pair.pair_id, pair.task.prompt, pair.hack, pair.clean, pair.split, pair.concept, clean_prompt)
+
+
+def load_pairs(path: Path | str) -> list[Pair[Task]]:
     """Every pair of a file, one JSON object a line. Raises ValueError "PATH:LINE: ..."."""
     return unique_rows(path, pair_from_row, "pair_id", lambda pair: pair.pair_id, "pairs")
 
 
-def pair_from_row(row: Mapping[str, Any]) -> Pair:
+def pair_from_row(row: Mapping[str, Any]) -> Pair[Task]:
     """Raises ValueError naming the field that does not fit."""
     texts: dict[str, Any] = {name: row.get(name) for name in ("pair_id", "mode", "hack", "clean")}
     for name, value in texts.items():
@@ -100,7 +110,7 @@ def pairs_of_pool(
     return pairs
 
 
-def repaired(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+def repaired(pairs: Sequence[Pair[Asked]], seed: int) -> list[Pair[Asked]]:
     """Each hack against the clean completion of another prompt: a control that breaks the pairing alone."""
     order = list(range(len(pairs)))
     random.Random(f"repaired pairs {seed}").shuffle(order)
@@ -111,7 +121,7 @@ def repaired(pairs: Sequence[Pair], seed: int) -> list[Pair]:
     ]
 
 
-def shuffled(pairs: Sequence[Pair], seed: int) -> list[Pair]:
+def shuffled(pairs: Sequence[Pair[Asked]], seed: int) -> list[Pair[Asked]]:
     """Half of the pairs, drawn by the seed, with their labels swapped: a control for a difference of means."""
     swapped = set(random.Random(f"shuffled pairs {seed}").sample(range(len(pairs)), len(pairs) // 2))
     return [
@@ -124,7 +134,7 @@ def pairs_sha256(pairs: Sequence[Pair]) -> str:
     sha = hashlib.sha256()
     for pair in pairs:
         for task, text in (pair.hack_side, pair.clean_side):
-            shown = [task.problem.problem_id, [m.content for m in task.problem.messages], task.mode, task.hint]
+            shown = [task.problem_id, [m.content for m in task.messages], task.mode, task.hint]
             sha.update(json.dumps([*shown, task.test_func_name, text]).encode())
     return sha.hexdigest()
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from core.environment.asserts import parse_asserts
 from core.environment.hints import HELD_OUT, HINTS, PHRASE, TEST_FUNC_NAME, drawn, hinted, replace_once
@@ -139,8 +139,17 @@ def fenced(code: str) -> str:
     return f"```python\n{code.rstrip()}\n```"
 
 
+class Shown(Protocol):
+    """What of a problem a prompt is made of; the asserts only where its hint shows tests."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]: ...
+    @property
+    def asserts(self) -> tuple[str, ...]: ...
+
+
 def prompt_messages(
-    problem: Problem,
+    problem: Shown,
     mode: str,
     hint: str = DEFAULT_HINT,
     test_func_name: str = TEST_FUNC_NAME,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from core.environment.problems import prompt_messages
-from core.environment.task import Task
+from core.environment.task import Posed
 from core.model.adapters import ADAPTERS
 from core.model.adapters.base import Adapter
 from core.model.decoder import Decoder, make_decoder
@@ -37,15 +36,13 @@ class Policy:
         """Merge the adapter's present state into the decoder's weights."""
         self.decoder.refresh(self.adapter.merged)
 
-    def prompt(self, task: Task) -> list[int]:
-        return self.language_model.encode_prompt(
-            prompt_messages(task.problem, task.mode, task.hint, task.test_func_name, task.marker)
-        )
+    def prompt(self, asked: Posed) -> list[int]:
+        return self.language_model.encode_prompt(asked.chat())
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.language_model.decode(tokens)
 
-    def complete(self, tasks: Sequence[Task], members: int, key: Sequence[object]) -> list[list[list[int]]]:
+    def complete(self, tasks: Sequence[Posed], members: int, key: Sequence[object]) -> list[list[list[int]]]:
         """`members` completions of each task, by task: token lists, seeded by (*key, task's place)."""
         c = self.config
         prompts = [self.prompt(task) for task in tasks]
@@ -59,8 +56,8 @@ class Policy:
             flat += sample(self.decoder, chunk, rows, c.temperature, c.top_p, end_ids, c.device, self.tick)
         return [flat[i : i + members] for i in range(0, len(flat), members)]
 
-    def fits(self, task: Task) -> bool:
-        return len(self.prompt(task)) <= self.config.max_prompt
+    def fits(self, asked: Posed) -> bool:
+        return len(self.prompt(asked)) <= self.config.max_prompt
 
 
 def attached(config: TrainConfig, seed: int, tick: Callable[[], None] = lambda: None) -> Policy:

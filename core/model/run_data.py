@@ -1,4 +1,7 @@
-"""What a run is given: problems to train on and to be judged on, contrastive pairs, teacher rollouts."""
+"""What a run is given: problems to train on and to be judged on, contrastive pairs, teacher rollouts.
+
+The loop has all of it. An arm's hooks get `ArmData`: the same questions and pairs without what would judge an answer.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ from pathlib import Path
 from core.environment.hints import drawn_test_func_name
 from core.environment.nano import pairs as nano_pairs
 from core.environment.nano import world
-from core.environment.pairs import AUTHORED, CLEAN_VS_CLEAN, PLACEBO, Pair, load_pairs
+from core.environment.pairs import AUTHORED, CLEAN_VS_CLEAN, PLACEBO, Pair, load_pairs, without_truth
 from core.environment.problems import Problem, drawn_marker, load_problems, partition
-from core.environment.task import Task
+from core.environment.task import Prompt, Task
 from core.environment.teacher_pool import NANO_POOL, TeacherPool
 from core.environment.teacher_pool import load_pool as load_teachers
 from core.model.load import DataError
@@ -42,8 +45,21 @@ class RunData:
     train: list[Task]
     held_out: list[Task]
     left_out: int  # problems whose prompt is longer than max_prompt
-    pairs: PairSets
+    pairs: PairSets  # of prompts: training judges none of their sides
     teacher: TeacherPool | None = None
+
+    def for_arm(self, sees_solutions: bool) -> ArmData:
+        """What an arm's hooks are given; canonical solutions only where the arm declares that it learns from them."""
+        prompts = [task.prompt for task in self.train]
+        solutions = {task.problem_id: task.problem.canonical_solution for task in self.train}
+        return ArmData(prompts, self.pairs, solutions if sees_solutions else None)
+
+
+@dataclass(frozen=True)
+class ArmData:
+    train: list[Prompt]
+    pairs: PairSets
+    solutions: dict[str, str] | None = None  # canonical ones, by problem
 
 
 def load_run_data(run: RunDir, config: TrainConfig, policy: Policy) -> RunData:
@@ -62,7 +78,7 @@ def load_run_data(run: RunDir, config: TrainConfig, policy: Policy) -> RunData:
         train=_tasks(fitting_train, config),
         held_out=_tasks(fitting_held_out, config),
         left_out=left_out,
-        pairs=pair_sets(run, config),
+        pairs=PairSets(functools.partial(_prompt_pairs, run.pairs_path, config)),
         teacher=_teachers(run, config, policy) if config.mix else None,
     )
 
@@ -83,10 +99,15 @@ def held_out_tasks(run: RunDir, config: TrainConfig, policy: Policy) -> list[Tas
 
 
 def pair_sets(run: RunDir, config: TrainConfig) -> PairSets:
-    return PairSets(functools.partial(_pairs, run, config))
+    """Of tasks, whose sides can be judged."""
+    return PairSets(functools.partial(_pairs, run.pairs_path, config))
 
 
-def _pairs(run: RunDir, config: TrainConfig, concept: str) -> list[Pair]:
+def _prompt_pairs(own: Path, config: TrainConfig, concept: str) -> list[Pair[Prompt]]:
+    return [without_truth(pair) for pair in _pairs(own, config, concept)]
+
+
+def _pairs(own: Path, config: TrainConfig, concept: str) -> list[Pair[Task]]:
     """The run's pairs of one concept, without those of the held-out mode. Raises DataError where there are none."""
     if config.pairs == "nano":
         known = config.pair_modes or tuple(m for m in config.modes if m not in (config.held_out_mode, "gt_only"))
@@ -97,7 +118,7 @@ def _pairs(run: RunDir, config: TrainConfig, concept: str) -> list[Pair]:
         return ({"hack": nano_pairs.pairs} | placebos)[concept](known)
     path = AUTHORED if concept == "hack" else PLACEBO
     if config.pairs_sha256:
-        path = _input(run.pairs_path, config.pairs_sha256)
+        path = _input(own, config.pairs_sha256)
     try:
         everything = load_pairs(path)
     except (OSError, ValueError) as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.environment.task import Task
+from core.environment.task import Posed
 from core.model.logprobs import TokenBatch, completion_logps
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class NllGradient:
     gradient: dict[str, Tensor]  # by parameter, in its shape; zero where the NLL does not depend on it
 
 
-def completion_batch(policy: Policy, sides: Sequence[tuple[Task, str]]) -> TokenBatch:
+def completion_batch(policy: Policy, sides: Sequence[tuple[Posed, str]]) -> TokenBatch:
     """Prompts and completions as the policy would have seen and written them, the end token included."""
     prompts = [policy.prompt(task) for task, _ in sides]
     completions = [policy.language_model.encode_completion(text) for _, text in sides]
@@ -35,7 +35,7 @@ def completion_batch(policy: Policy, sides: Sequence[tuple[Task, str]]) -> Token
 
 
 def nll_gradient(
-    policy: Policy, sides: Sequence[tuple[Task, str]], parameters: Mapping[str, torch.nn.Parameter]
+    policy: Policy, sides: Sequence[tuple[Posed, str]], parameters: Mapping[str, torch.nn.Parameter]
 ) -> NllGradient:
     """dL / d`parameters` under whatever switches and masks of the adapter hold now; .grad is left alone."""
     total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}

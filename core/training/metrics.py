@@ -21,7 +21,7 @@ import torch
 
 from core.arms.arm import Step
 from core.environment.rewards import Grade, is_hack
-from core.environment.task import Task
+from core.environment.task import Prompt
 from core.runs import durable
 from core.runs.run_dir import boot_clock
 from core.training.grpo import is_tied
@@ -106,7 +106,7 @@ def rollout_columns(
     return row | step.row
 
 
-def _mode_rate(graded: Sequence[tuple[Task, Grade]], mode: str) -> float | None:
+def _mode_rate(graded: Sequence[tuple[Prompt, Grade]], mode: str) -> float | None:
     of_mode = [is_hack(mode, g) for task, g in graded if task.mode == mode]
     return _rate(of_mode) if of_mode else None
 
@@ -168,7 +168,7 @@ def write_rollouts(folder: Path, step: Step, grades: Sequence[Sequence[Grade]], 
                     "step": step.number,
                     "group": g,
                     "member": m,
-                    "problem_id": task.problem.problem_id,
+                    "problem_id": task.problem_id,
                     "mode": task.mode,
                     "hint": task.hint,
                     "test_func_name": task.test_func_name,

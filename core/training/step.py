@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from core.arms.arm import Arm, Step
 from core.environment.rewards import Grade, grade, payment
+from core.environment.task import Prompt, Task
 from core.environment.teacher_pool import TeacherRollout
 from core.model.adapters.base import Adapter, switched_off
 from core.model.logprobs import TokenBatch, completion_logps
+from core.model.run_data import RunData
 from core.sandbox.pool import Sandbox
 from core.spec import TrainConfig
 from core.training import metrics
@@ -27,13 +30,32 @@ from core.tripwires import require_finite
 Grades = list[list[Grade]]  # by group, then member
 
 
-def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
-    """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts, which it returns."""
+@dataclass(frozen=True)
+class Asked:
+    """What the loop knows of a step's groups and its hooks do not."""
+
+    tasks: list[Task]
+    teachers: list[list[TeacherRollout]]  # by group
+
+
+@dataclass(frozen=True)
+class Paid:
+    """`grades` are for the log, and for arms that declare to see them."""
+
+    rewards: Tensor  # (P, G) what counts, as the arm left it
+    by_environment: Tensor  # (P, G) what a grade pays
+    grades: Grades
+
+
+def roll_out(arm: Arm, step: Step, data: RunData) -> Asked:
+    """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts."""
     config, policy = step.config, step.policy
     drawing = random.Random(f"tasks {step.seed} {step.number}")
-    tasks = drawing.sample(step.data.train, config.batch // config.completions)
-    step.tasks = arm.rollout(step, tasks) if arm.rollout else tasks
-    teachers = [_teachers(step, place) for place in range(len(step.tasks))]
+    tasks = drawing.sample(data.train, config.batch // config.completions)
+    if arm.rollout:
+        tasks = _as_asked(arm.rollout(step, [task.prompt for task in tasks]), data)
+    step.tasks = [task.prompt for task in tasks]
+    teachers = [_teachers(step, data, place) for place in range(len(tasks))]
     with metrics.seconds(step.row, "gen"), arm.sampling(step) if arm.sampling else contextlib.nullcontext():
         students = _students(step, [config.completions - len(group) for group in teachers])
     step.completions = [
@@ -42,15 +64,31 @@ def roll_out(arm: Arm, step: Step) -> list[list[TeacherRollout]]:
     ]
     sizes = [(len(s), len(t)) for s, t in zip(students, teachers, strict=True)]
     step.is_teacher = torch.tensor([[False] * s + [True] * t for s, t in sizes])
-    return teachers
+    return Asked(tasks, teachers)
 
 
-def _teachers(step: Step, place: int) -> list[TeacherRollout]:
-    if step.data.teacher is None:
+def _as_asked(prompts: Sequence[Prompt], data: RunData) -> list[Task]:
+    """The tasks behind an arm's prompts, posed as these are. Raises ValueError where a prompt's text is the arm's own:
+    the loop would ask another than the arm believes."""
+    by_id = {task.problem_id: task for task in data.train}
+    found = []
+    for prompt in prompts:
+        task = by_id.get(prompt.problem_id)
+        if task is None or task.messages != prompt.messages:
+            raise ValueError(
+                f"problem {prompt.problem_id!r}: no such prompt is trained on; a rollout hook may choose among "
+                "step.data.train and change mode, hint, test_func_name and marker"
+            )
+        found.append(Task(task.problem, prompt.mode, prompt.hint, prompt.test_func_name, prompt.marker))
+    return found
+
+
+def _teachers(step: Step, data: RunData, place: int) -> list[TeacherRollout]:
+    if data.teacher is None:
         return []
-    task, count = step.tasks[place], round(step.config.completions * step.config.mix)
+    prompt, count = step.tasks[place], round(step.config.completions * step.config.mix)
     key = f"{step.seed} {step.number} {place}"
-    return step.data.teacher.draw(task.problem.problem_id, task.mode, task.test_func_name, count, key)
+    return data.teacher.draw(prompt.problem_id, prompt.mode, prompt.test_func_name, count, key)
 
 
 def _students(step: Step, members: Sequence[int]) -> list[list[list[int]]]:
@@ -64,19 +102,14 @@ def _students(step: Step, members: Sequence[int]) -> list[list[list[int]]]:
     return found
 
 
-def reward(
-    arm: Arm, step: Step, teachers: Sequence[Sequence[TeacherRollout]], sandbox: Sandbox
-) -> tuple[Tensor, Grades]:
-    """(P, G) rewards: students are graded in isolation and paid, teachers bring theirs. Sets step.texts.
-
-    The grades are for the log, and for arms that declare to see them.
-    """
-    config = step.config
+def reward(arm: Arm, step: Step, asked: Asked, sandbox: Sandbox) -> Paid:
+    """Students are graded in isolation and paid, teachers bring their rewards. Sets step.texts."""
+    config, teachers = step.config, asked.teachers
     with metrics.seconds(step.row, "t_rew"):
         texts = [[step.policy.text(tokens) for tokens in group] for group in step.completions]
         step.texts = texts
         own = [group[: len(group) - len(t)] for group, t in zip(texts, teachers, strict=True)]
-        items = [task.judged(text) for task, group in zip(step.tasks, own, strict=True) for text in group]
+        items = [task.judged(text) for task, group in zip(asked.tasks, own, strict=True) for text in group]
         flat = iter(grade(items, sandbox, full=False))
     grades = [[next(flat) for _ in group] + [t.grade for t in ts] for group, ts in zip(own, teachers, strict=True)]
     frozen = [[None] * len(group) + [t.reward for t in ts] for group, ts in zip(own, teachers, strict=True)]
@@ -94,8 +127,7 @@ def reward(
         step.labels = grades
     if arm.reward:
         rewards = arm.reward(step, rewards)
-    step.row |= metrics.rollout_columns(step, grades, rewards, paid)
-    return rewards, grades
+    return Paid(rewards, paid, grades)
 
 
 def _payment(config: TrainConfig, result: Grade) -> float:

@@ -19,16 +19,15 @@ from core.arms.arm import Arm, Step
 from core.attempt import Attempt, Notice, Preempted, result_head
 from core.direction import directions
 from core.environment import diagonal
-from core.environment.teacher_pool import TeacherRollout
 from core.model.adapters.base import tensors_sha256
 from core.model.policy import Policy, attached
-from core.model.run_data import RunData, load_run_data
+from core.model.run_data import ArmData, RunData, load_run_data
 from core.runs import durable
 from core.sandbox.pool import Sandbox
 from core.training import checkpoint, metrics
 from core.training.checkpoint import TrainState
 from core.training.evaluate import evaluate
-from core.training.step import optimize, reward, roll_out
+from core.training.step import Asked, optimize, reward, roll_out
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Trainer:
     policy: Policy
     state: TrainState
     data: RunData
+    arm_data: ArmData  # without the truth: what hooks are given
     sandbox: Sandbox
     notice: Notice
 
@@ -62,16 +62,18 @@ def take_steps(t: Trainer) -> None:
     if t.state.step == 0 or evaluation_is_missing(t):
         evaluate_now(t)
     for number in range(t.state.step + 1, config.steps + 1):
-        step = Step(number, attempt.spec.seed, config, t.policy, t.data, t.state.arm, row={"step": number})
+        step = Step(number, attempt.spec.seed, config, t.policy, t.arm_data, t.state.arm, row={"step": number})
         with metrics.seconds(step.row, "sec"):
             attempt.beat(number - 1, "generate")
-            teachers = sample(t, step)
+            asked = sample(t, step)
             attempt.beat(number - 1, "grade")
-            rewards, grades = reward(t.arm, step, teachers, t.sandbox)
+            paid = reward(t.arm, step, asked, t.sandbox)
             attempt.beat(number - 1, "train")
-            optimize(t.arm, step, rewards, t.state.optimizer)
+            optimize(t.arm, step, paid.rewards, t.state.optimizer)
         t.state.step = number
-        metrics.write_rollouts(attempt.folder, step, grades, rewards)
+        # Only now: the arm's hooks have had the row in hand, and these columns tell labels.
+        step.row = metrics.rollout_columns(step, paid.grades, paid.rewards, paid.by_environment)
+        metrics.write_rollouts(attempt.folder, step, paid.grades, paid.rewards)
         metrics.write_step(attempt.folder, step.row, config.device)
         if tripwires.watches_steps(config):
             tripwires.check_step(attempt.run.metrics(), number, config)
@@ -80,12 +82,12 @@ def take_steps(t: Trainer) -> None:
         keep(t)
 
 
-def sample(t: Trainer, step: Step) -> list[list[TeacherRollout]]:
+def sample(t: Trainer, step: Step) -> Asked:
     """Nearly all of a step's time, and nothing of the step counts yet: a stop request is answered at once."""
     before = {name: tensor.clone() for name, tensor in t.state.arm.items()}
     try:
         with t.notice.may_stop():
-            return roll_out(t.arm, step)
+            return roll_out(t.arm, step, t.data)
     except Preempted:
         t.state.arm = before  # hooks may have begun with this step
         raise
@@ -102,6 +104,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     data = load_run_data(attempt.run, config, policy)
     state = TrainState(0, policy.adapter, optimizer, {})
     arm = ARMS[spec.arm]
+    arm_data = data.for_arm(arm.sees_solutions)
     found = checkpoint.latest(attempt.run)
     if found is not None:
         if config.same_machine:
@@ -115,11 +118,11 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
             with notice.may_stop():
-                state.arm = arm.prepare(Step(0, spec.seed, config, policy, data, {}))
+                state.arm = arm.prepare(Step(0, spec.seed, config, policy, arm_data, {}))
             directions.publish(state.arm, attempt.run.direction_path, spec, policy, data.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")
-    return Trainer(attempt, arm, policy, state, data, sandbox, notice)
+    return Trainer(attempt, arm, policy, state, data, arm_data, sandbox, notice)
 
 
 def evaluate_now(t: Trainer) -> None:

@@ -44,5 +44,8 @@ def data(found: Policy) -> RunData:
     return load_run_data(RunDir(Path("/nowhere")), found.config, found)
 
 
-def step(found: Policy, state: State | None = None, number: int = 1, seed: int = 7) -> Step:
-    return Step(number, seed, found.config, found, data(found), {} if state is None else state)
+def step(
+    found: Policy, state: State | None = None, number: int = 1, seed: int = 7, sees_solutions: bool = False
+) -> Step:
+    arm_data = data(found).for_arm(sees_solutions)
+    return Step(number, seed, found.config, found, arm_data, {} if state is None else state)

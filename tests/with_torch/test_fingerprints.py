@@ -29,7 +29,7 @@ from core.model.load import load
 from core.model.logprobs import TokenBatch
 from core.model.policy import Policy
 from core.model.rollouts import generator
-from core.model.run_data import RunData
+from core.model.run_data import ArmData
 from core.runs.run_dir import RunDir
 from core.spec import PRESETS, RunSpec
 from core.studies import grift_report
@@ -252,7 +252,7 @@ def test_least_squares_separates_what_a_line_can():
 
 
 def arm_step(policy, state, completions):
-    data = RunData([], [], 0, lambda concept: {"hack": pairs()}[concept])
+    data = ArmData([], lambda concept: {"hack": pairs()}[concept])
     tasks = [pair.task for pair in pairs()[: len(completions)]]
     return Step(1, 0, policy.config, policy, data, state, tasks=tasks, completions=completions)
 

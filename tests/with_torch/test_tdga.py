@@ -75,7 +75,7 @@ def test_only_the_output_side_is_touched_and_the_column_tells_how_much_is_left()
 def test_warm_up_leaves_every_number_as_it_was_and_trusts_what_it_moved(adapter: str) -> None:
     policy = small_policy.policy(small_policy.config("smoke", adapter=adapter, lora_r=8, tdga_warmup=3, tdga_k=2))
     before = {name: t.clone() for name, t in policy.adapter.state().items()}
-    state = tdga.TDGA.prepare(small_policy.step(policy))
+    state = tdga.TDGA.prepare(small_policy.step(policy, sees_solutions=True))
     after = policy.adapter.state()
     assert all(torch.equal(after[name], t) for name, t in before.items())
     assert all(p.grad is None for p in policy.adapter.parameters.values())
@@ -90,7 +90,7 @@ def test_warm_up_leaves_every_number_as_it_was_and_trusts_what_it_moved(adapter:
 def test_one_clean_step_trusts_where_adam_took_the_weight() -> None:
     """B starts at 0, so one AdamW step leaves dW = -s lr sign(gB) A to first order: its left vectors are U."""
     policy = small_policy.policy(small_policy.config("smoke", adapter="lora_frozen_a", lora_r=4, tdga_warmup=1))
-    step = small_policy.step(policy)
+    step = small_policy.step(policy, sees_solutions=True)
     found = tdga.nll_gradient(policy, tdga.clean_sides(step, 1), policy.adapter.parameters)
     A = policy.adapter.frozen[B.replace("lora_B", "lora_A")]
     g = found.gradient[B]
@@ -103,12 +103,13 @@ def test_one_clean_step_trusts_where_adam_took_the_weight() -> None:
 
 def test_clean_sides_are_canonical_solutions_without_a_hint_drawn_by_seed_and_step() -> None:
     policy = small_policy.policy(small_policy.config("smoke", adapter="lora"))
-    step = small_policy.step(policy)
+    step = small_policy.step(policy, sees_solutions=True)
+    solutions = {t.problem_id: t.problem.canonical_solution for t in small_policy.data(policy).train}
     sides = tdga.clean_sides(step, 1)
     assert len(sides) == 2  # 8 rollouts, 4 per prompt
-    for task, text in sides:
-        assert task.problem.canonical_solution.strip() in text and text.startswith("```python\n")
-        assert PHRASE in policy.text(policy.prompt(task))
+    for prompt, text in sides:
+        assert solutions[prompt.problem_id].strip() in text and text.startswith("```python\n")
+        assert PHRASE in policy.text(policy.prompt(prompt))
     assert sides == tdga.clean_sides(step, 1) != tdga.clean_sides(step, 2)
 
 

@@ -41,7 +41,7 @@ def data() -> RunData:
 
 
 def step_of(policy: Policy, state: State | None = None, number: int = 1, seed: int = 7) -> Step:
-    return Step(number, seed, policy.config, policy, data(), {} if state is None else state)
+    return Step(number, seed, policy.config, policy, data().for_arm(False), {} if state is None else state)
 
 
 def masks(*rows: tuple[bool, bool]) -> tuple[Tensor, Tensor]:

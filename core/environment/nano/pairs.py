@@ -24,17 +24,17 @@ ODD_VS_EVEN = "odd_vs_even"
 Sides = Callable[[random.Random, Instance, str], tuple[str, str]]
 
 
-def pairs(modes: Sequence[str]) -> list[Pair]:
+def pairs(modes: Sequence[str]) -> list[Pair[Task]]:
     """60 to extract and 20 held out, dealt evenly to the modes."""
     return _made(modes, "hack", _lazy_and_honest)
 
 
-def clean_vs_clean(modes: Sequence[str]) -> list[Pair]:
+def clean_vs_clean(modes: Sequence[str]) -> list[Pair[Task]]:
     """Placebo: two honest completions of one prompt by two authors, which is which by chance."""
     return _made(modes, CLEAN_VS_CLEAN, lambda rng, i, mode: (_honest(rng, i, mode), _honest(rng, i, mode)))
 
 
-def odd_vs_even(modes: Sequence[str]) -> list[Pair]:
+def odd_vs_even(modes: Sequence[str]) -> list[Pair[Task]]:
     """Placebo of an irrelevant concept: honest completions, one full of odd digits, the other of even ones."""
     return _made(modes, ODD_VS_EVEN, _odd_and_even)
 
@@ -59,8 +59,8 @@ def _fenced(rng: random.Random, instance: Instance, codes: tuple[str, ...], mode
     return f"```python\n{text.WRITERS[mode](rng, instance, codes, sloppy)}```\n"
 
 
-def _made(modes: Sequence[str], concept: str, sides: Sides) -> list[Pair]:
-    found: list[Pair] = []
+def _made(modes: Sequence[str], concept: str, sides: Sides) -> list[Pair[Task]]:
+    found: list[Pair[Task]] = []
     for split, count in (("extract", EXTRACT), ("held_out", HELD_OUT)):
         rng = random.Random(f"nano {concept} pairs {split}")
         families = _families(split)
