@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from core.environment.pairs import Pair, pairs_sha256
 from core.environment.task import Posed
-from core.model.adapters.base import tensors_sha256
+from core.model.adapters.base import save_tensors, tensors_sha256
 from core.model.adapters.svd import svd_basis
 from core.model.decoder import base_tensors
 from core.model.hidden import layer_band, pooled_states
@@ -242,7 +241,7 @@ def publish(
         "tensors_sha256": tensors_sha256(tensors),
     }
     temporary = path.with_name(f".{path.name}")
-    save_file(tensors, temporary, metadata=metadata)
+    save_tensors(tensors, temporary, metadata)
     durable.fsync_file(temporary)
     temporary.replace(path)
     durable.fsync_dir(path.parent)

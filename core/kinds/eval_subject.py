@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from core.arms import ARMS
 from core.attempt import Attempt, stopping_tick
@@ -27,6 +28,7 @@ from core.model.run_data import halves
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
+from core.training.final_weights import weights_sha256
 
 log = logging.getLogger(__name__)
 
@@ -70,15 +72,18 @@ def trained_weights(attempt: Attempt) -> Subject:
     of_weights = {name: getattr(spec.config, name) for name in OF_THE_WEIGHTS}
     config = dataclasses.replace(attempt.spec.config, **of_weights)
     policy = attached(config, spec.seed, stopping_tick(attempt))
-    _load(policy, run, result["adapter_sha256"])
+    quarantined = ARMS[spec.arm].deploys_ablated
+    _load(policy, run, result, quarantined)
     if config.markers == HELD_OUT and "run_tests" in config.modes and not spec.config.hint.startswith(SIMPLE):
         log.warning("training drew the test function's name from all of them (%s): none is held out", spec.config.hint)
     hashes = {"adapter_sha256": result["adapter_sha256"], "model_sha256": base_sha256(policy)}
+    if "quarantine_sha256" in result:  # figures as trained depend on it
+        hashes["quarantine_sha256"] = result["quarantine_sha256"]
     return Subject(
         run=run,
         name=attempt.spec.of,
         policy=policy,
-        has_quarantine=ARMS[spec.arm].deploys_ablated,
+        has_quarantine=quarantined,
         about={key: result[key] for key in ("run_id", "plan_hash", "label", "arm", "seed", "steps")},
         conditions=hashes | of_weights,
         seen=frozenset(problem.problem_id for problem in halves(run, spec.config)[0]),
@@ -106,14 +111,21 @@ def _finished_run(attempt: Attempt) -> tuple[RunDir, RunSpec, dict[str, Any]]:
     return run, spec, result
 
 
-def _load(policy: Policy, run: RunDir, expected: str) -> None:
+def _load(policy: Policy, run: RunDir, result: dict[str, Any], quarantined: bool) -> None:
+    """The quarantine too, which is measured beside what is deployed: from its own file, or, in runs of before there was
+    one, from within adapter/, whose hash then is of all that was trained."""
+    adapter, apart = policy.adapter, "quarantine_sha256" in result
     try:
-        policy.adapter.load(run.adapter)
+        adapter.load(run.adapter)
+        if apart:
+            adapter.load_set_aside(load_file(run.quarantine))
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise DataError(f"{run.adapter} cannot be read as adapter {policy.config.adapter!r}: {error}") from error
-    found = tensors_sha256(policy.adapter.state())
-    if found != expected:
+    found = weights_sha256(adapter, quarantined)
+    expected = {name: result[name] for name in found if name in result}
+    wrong = [name for name, sha256 in expected.items() if found[name] != sha256]
+    if wrong and (apart or tensors_sha256(adapter.state()) != result["adapter_sha256"]):
         raise DataError(
-            f"{run.adapter} holds other weights than were trained: SHA-256 {found[:12]}, "
-            f"result.json says {expected[:12]}"
+            f"{run.adapter} holds other weights than were trained: SHA-256 {found[wrong[0]][:12]}, "
+            f"result.json says {expected[wrong[0]][:12]} ({wrong[0]})"
         )

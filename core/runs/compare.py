@@ -17,10 +17,14 @@ def comparable(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def compare(run: RunDir, twin: RunDir) -> dict[str, bool]:
     """By what is compared, in words: whether it is there and the same in both."""
-    hashes = [(durable.read_json(r.result_path) or {}).get("adapter_sha256") for r in (run, twin)]
+    results = [durable.read_json(r.result_path) or {} for r in (run, twin)]
+    hashes = [result.get("adapter_sha256") for result in results]
+    parked = [result.get("quarantine_sha256") for result in results]
     rows, evals = ([comparable(r.metrics()) for r in (run, twin)], [comparable(r.evals()) for r in (run, twin)])
     return {
-        f"final weights {str(hashes[1])[:12]}": hashes[0] is not None and hashes[0] == hashes[1],
+        f"final weights {str(hashes[1])[:12]}": hashes[0] is not None
+        and hashes[0] == hashes[1]
+        and parked[0] == parked[1],
         f"{len(rows[1])} metrics rows": bool(rows[0]) and rows[0] == rows[1],
         f"{len(evals[1])} evaluations": evals[0] == evals[1],
     }

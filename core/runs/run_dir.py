@@ -14,7 +14,8 @@
                          clocks.jsonl (when each row was written), ballast (while it lives); kinds other than
                          train: shards.jsonl for the rows
     ckpt/step_NNNNNN/    whole or absent (core.training.checkpoint)
-    adapter/             the final adapter
+    adapter/             the final weights, as they are deployed, with a README.md that says which they are
+    quarantine.safetensors       what was trained beside them and is not deployed, in arms that have such
     result.json          its existence means done
     eval/<hash>.json     evaluations of its weights, by runs of kind eval
 
@@ -38,6 +39,7 @@ from core.runs import durable
 
 BALLAST = "ballast"  # in an attempt's directory: room for its last words on a full disk (worker.last_words)
 BALLAST_BYTES = 64 * 1024
+QUARANTINE = "quarantine.safetensors"
 
 
 class Fenced(RuntimeError):
@@ -101,6 +103,10 @@ class RunDir:
     @property
     def adapter(self) -> Path:
         return self.path / "adapter"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.path / QUARANTINE
 
     @property
     def events_path(self) -> Path:

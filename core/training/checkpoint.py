@@ -3,7 +3,8 @@
     ckpt/step_000025/adapter.safetensors    the delta; metadata: rows and config as JSON
                      optimizer.safetensors  AdamW's moments and step counts
                      arm.safetensors        the arm's own state, where it has one
-                     state.json             step, machine, adapter_sha256, and the SHA-256 of each file; written last
+                     state.json             step, machine, the SHA-256 of each file, and adapter_sha256, which is of
+                                            what would be deployed, without the quarantine; written last
 
 The learning rate is a function of the step and every draw is seeded by (seed, step, group), so neither a scheduler nor
 a generator has a state to save.
@@ -23,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from core.model.adapters.base import Adapter, tensors_sha256
+from core.model.adapters.base import Adapter, save_tensors, tensors_sha256
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import SCHEMA, RunSpec, canonical_json
@@ -48,6 +49,7 @@ class TrainState:
     adapter: Adapter
     optimizer: torch.optim.AdamW
     arm: dict[str, Tensor]
+    ablated: bool = False  # the quarantine is not deployed
     kept: int = 0  # the step that the newest checkpoint of this process's lineage holds; 0: none
 
 
@@ -66,13 +68,12 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
 
 def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: dict[str, str]) -> None:
     """The checkpoint's files, each on disk before state.json vouches for it."""
-    tensors = state.adapter.state()
     rows = [row for row in run.metrics() if row["step"] <= state.step]
     metadata = {"rows": canonical_json(rows), "config": canonical_json(spec.to_json()["config"])}
-    save_file(tensors, folder / "adapter.safetensors", metadata=metadata)
-    save_file(_optimizer_tensors(state), folder / "optimizer.safetensors")
+    save_tensors(state.adapter.state(), folder / "adapter.safetensors", metadata)
+    save_tensors(_optimizer_tensors(state), folder / "optimizer.safetensors")
     if state.arm:
-        save_file({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, folder / "arm.safetensors")
+        save_tensors({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, folder / "arm.safetensors")
     files = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
     for name in files:
         durable.fsync_file(folder / name)
@@ -81,7 +82,7 @@ def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunS
         "step": state.step,
         "attempt": number,
         "plan_hash": spec.plan_hash,
-        "adapter_sha256": tensors_sha256(tensors),
+        "adapter_sha256": tensors_sha256(state.adapter.deployed(state.ablated)),
         "machine": machine,
         "files": files,
     }

@@ -7,7 +7,6 @@ a resumed run repeats the unbroken one: the same bytes on a CPU with the same nu
 from __future__ import annotations
 
 import contextlib
-import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,6 @@ from core.arms.arm import Arm, Step
 from core.attempt import Attempt, Notice, Preempted, result_head
 from core.direction import directions
 from core.environment import diagonal
-from core.model.adapters.base import tensors_sha256
 from core.model.policy import Policy, attached
 from core.model.run_data import ArmData, RunData, load_run_data
 from core.runs import durable
@@ -27,6 +25,7 @@ from core.sandbox.pool import Sandbox
 from core.training import checkpoint, metrics
 from core.training.checkpoint import TrainState
 from core.training.evaluate import evaluate
+from core.training.final_weights import publish_weights, weights_sha256, write_weights
 from core.training.step import Asked, optimize, reward, roll_out
 
 
@@ -102,8 +101,8 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     parameters = list(policy.adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
     data = load_run_data(attempt.run, config, policy)
-    state = TrainState(0, policy.adapter, optimizer, {})
     arm = ARMS[spec.arm]
+    state = TrainState(0, policy.adapter, optimizer, {}, ablated=arm.deploys_ablated)
     arm_data = data.for_arm(arm.sees_solutions)
     found = checkpoint.latest(attempt.run)
     if found is not None:
@@ -190,7 +189,7 @@ def finish(t: Trainer) -> dict[str, Any]:
     result = result_head(t.attempt) | {
         "arm": spec.arm,
         "steps": spec.config.steps,
-        "adapter_sha256": tensors_sha256(t.policy.adapter.state()),
+        **weights_sha256(t.policy.adapter, t.state.ablated),
         "wall_s": metrics.wall_seconds([run.heartbeat(n) for n in run.attempts()]),
         "takeoff_step": metrics.take_off(rows),
         "collapsed": tripwires.collapsed(last),
@@ -199,12 +198,8 @@ def finish(t: Trainer) -> dict[str, Any]:
         **{k: v for k, v in last.items() if k not in ("step", "sec")},
     }
     with durable.building(run.path / f".adapter.{number}") as temporary:
-        t.policy.adapter.save(temporary)
-        for path in temporary.iterdir():
-            durable.fsync_file(path)
-        durable.fsync_dir(temporary)
+        write_weights(temporary, t.policy, spec, result, t.state.ablated)
         with run.commit(number, "result", spec.config.steps):
-            shutil.rmtree(run.adapter, ignore_errors=True)  # of an attempt that died between the two renames
-            temporary.rename(run.adapter)
+            publish_weights(temporary, run)
             durable.write_json(run.result_path, result)
     return result

@@ -6,10 +6,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-from core.model.adapters.base import Adapter, tensors_sha256
+from core.arms import ARMS
+from core.model.policy import Policy
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
+from core.training.final_weights import publish_weights, weights_sha256, write_weights
 from support import in_process, small_policy
 
 EVAL = {"model": "nano", "eval_problems": 4, "eval_samples": 2, "decode_rows": 4, "max_new": 48, "disk_floor_gb": 0.01}
@@ -26,12 +28,11 @@ def by_hand(runs: Path, arm: str, seed: int, of_quarantine: bool | None = None, 
     for name, parameter in adapter.parameters.items():
         if of_quarantine is not None and (name in adapter.quarantine) is not of_quarantine:
             parameter.data.copy_(still[name])
-    done(run, adapter)
+    done(run, policy)
     return run
 
 
-def done(run: RunDir, adapter: Adapter) -> None:
-    adapter.save(run.adapter)
+def done(run: RunDir, policy: Policy) -> None:
     about = {
         "run_id": run.run_id,
         "plan_hash": "0",
@@ -40,8 +41,11 @@ def done(run: RunDir, adapter: Adapter) -> None:
         "seed": 7,
         "steps": 1,
     }
-    weights = tensors_sha256(adapter.state())
-    durable.write_json(run.result_path, about | {"adapter_sha256": weights, "hack_rate": 0.0})
+    ablated = ARMS[spec_of(run).arm].deploys_ablated
+    result = about | {"hack_rate": 0.0} | weights_sha256(policy.adapter, ablated)
+    write_weights(run.path / ".adapter", policy, spec_of(run), result, ablated)
+    publish_weights(run.path / ".adapter", run)
+    durable.write_json(run.result_path, result)
 
 
 def spec_of(run: RunDir) -> RunSpec:

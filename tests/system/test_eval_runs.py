@@ -101,7 +101,7 @@ def only(run: RunDir) -> Evaluation:
 
 def test_the_base_model_is_evaluated_as_an_adapter_that_has_learnt_nothing(tmp_path: Path) -> None:
     run = in_process.planned(tmp_path / "runs", "vanilla", model="nano")
-    done(run, small_policy.policy(spec_of(run).config, seed=7).adapter)
+    done(run, small_policy.policy(spec_of(run).config, seed=7))
     untrained = evaluated(run)
     base = planned(run.path.parent, "eval-base", "eval", **EVAL)
     found = in_process.attempt(base)
@@ -248,7 +248,7 @@ def test_problems_that_were_trained_on_are_no_evaluation(tmp_path: Path) -> None
     rows = {"problems": "rows", "problems_sha256": hashlib.sha256(text.encode()).hexdigest(), "max_prompt": 512}
     run = in_process.planned(tmp_path / "runs", "vanilla", held_out_share=0.2, **rows)
     run.problems_path.write_text(text)
-    done(run, small_policy.policy(spec_of(run).config, seed=7).adapter)
+    done(run, small_policy.policy(spec_of(run).config, seed=7))
     own = planned(
         tmp_path / "runs", "eval", "eval", of="vanilla", held_out_share=0.5, **(SHORT | {"eval_problems": 9} | rows)
     )

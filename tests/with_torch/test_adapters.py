@@ -1,4 +1,7 @@
-"""Adapters change nothing at their start, merge exactly, and let the quarantine be taken out."""
+"""Adapters change nothing at their start, merge exactly, and let the quarantine be taken out.
+
+What a run leaves of them is told by tests/with_torch/test_final_weights.py.
+"""
 
 import contextlib
 from pathlib import Path
@@ -116,7 +119,7 @@ def test_svd_is_cached_by_content_and_a_torn_or_lost_cache_changes_nothing(
 def test_every_adapter_comes_back_from_its_folder_whatever_it_was_drawn_with(name: str, tmp_path: Path) -> None:
     c = small_policy.config(adapter=name)
     trained = small_policy.moved(small_policy.policy(c)).adapter
-    trained.save(tmp_path)
+    trained.save(tmp_path, False)
     other = small_policy.policy(c, seed=8).adapter
     other.load(tmp_path)
     assert tensors_sha256(other.state()) == tensors_sha256(trained.state())

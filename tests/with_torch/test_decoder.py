@@ -119,7 +119,7 @@ def test_completions_do_not_depend_on_how_groups_are_batched() -> None:
 
 def test_saved_adapter_loads_with_peft(tmp_path: Path) -> None:
     _, adapter = with_random_adapter("nano")
-    adapter.save(tmp_path)
+    adapter.save(tmp_path, False)
     base = AutoModelForCausalLM.from_pretrained(NANO, dtype=torch.float32)
     loaded = PeftModel.from_pretrained(base, tmp_path)
     ids = torch.tensor([PROMPTS[0]])

@@ -202,7 +202,7 @@ def test_repaired_pairs_keep_both_sides_and_no_pair_whole(svd_policy: Policy) ->
     new = repaired(pairs, seed=1)
     assert [p.hack for p in new] == [p.hack for p in pairs]
     assert sorted(p.clean for p in new) == sorted(p.clean for p in pairs)
-    assert all(p.clean_side[0].problem is not p.hack_side[0].problem for p in new)
+    assert all(p.clean_side[0].messages is not p.hack_side[0].messages for p in new)
     raw = directions.mean_difference(svd_policy, pairs, "rollout_last").v
     again = directions.mean_difference(svd_policy, new, "rollout_last").v
     torch.testing.assert_close(again, raw, atol=1e-4, rtol=1e-4)  # why it is refused in activation space

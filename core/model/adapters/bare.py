@@ -17,7 +17,7 @@ def bare(language_model: LanguageModel) -> Adapter:
         parameters={},
         merged=model.get_parameter,
         zeroed=contextlib.nullcontext,
-        save=_nothing_is_trained,
+        save=lambda folder, ablated: _nothing_is_trained(folder),
         load=_nothing_is_trained,
     )
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -28,7 +30,7 @@ class Adapter:
     parameters: dict[str, torch.nn.Parameter]  # trained, by the name they have on disk, sorted
     merged: Callable[[str], Tensor]  # weight name -> weight with the adapter in it, the quarantine too unless ablated
     zeroed: Switch  # inside: the model as it was, the free reference
-    save: Callable[[Path], None]  # the final form, loadable without us where the format allows it
+    save: Callable[[Path, bool], None]  # the final form into a folder; true: without the quarantine
     load: Callable[[Path], None]  # what `save` wrote, onto this adapter of the same shape
     ablated: Switch = contextlib.nullcontext  # inside: without the quarantine, what is deployed
     parked: dict[str, str] = field(default_factory=dict)  # parameter -> the quarantine's parameter of the same module
@@ -36,6 +38,7 @@ class Adapter:
     masked: Callable[[Tensor, Tensor], contextlib.AbstractContextManager[Any]] | None = None
     frozen: dict[str, Tensor] = field(default_factory=dict)  # untrained, and needed to read the parameters
     module_of: dict[str, str] = field(default_factory=dict)  # parameter -> the name of the linear module it changes
+    starts: dict[str, Tensor] = field(default_factory=dict)  # parameter -> where its offset starts, drawn by the seed
 
     @property
     def quarantine(self) -> frozenset[str]:
@@ -46,8 +49,36 @@ class Adapter:
         return {name: p for name, p in self.parameters.items() if name not in self.quarantine}
 
     def state(self) -> dict[str, Tensor]:
-        tensors = {**self.parameters, **self.frozen}
-        return {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
+        """What a checkpoint keeps: all of it."""
+        return _stored({**self.parameters, **self.frozen})
+
+    def deployed(self, ablated: bool) -> dict[str, Tensor]:
+        """The tensors of the final form, readable without the seed; ablated: those of the quarantine are not in it."""
+        names = set(self.parameters) - (self.quarantine if ablated else frozenset())
+        return _stored({**self._with_starts(names), **self.frozen})
+
+    def set_aside(self) -> dict[str, Tensor]:
+        """The quarantine's tensors: with `deployed(True)`, all that was trained."""
+        return _stored(self._with_starts(self.quarantine))
+
+    def _with_starts(self, names: Iterable[str]) -> dict[str, Tensor]:
+        """As they live in the model."""
+        listed = sorted(names)
+        return {n: self.parameters[n] for n in listed} | {f"{n}0": self.starts[n] for n in listed if n in self.starts}
+
+    @torch.no_grad()
+    def load_deployed(self, found: Mapping[str, Tensor]) -> None:
+        """What `deployed` gave. A quarantine that is not in it is emptied. Raises ValueError where it does not fit."""
+        for name in self.quarantine:
+            self.parameters[name].zero_()
+        required = {**self._with_starts(self.kept()), **self.frozen}
+        _copy(found, {**self._with_starts(self.parameters), **self.frozen}, set(required))
+
+    @torch.no_grad()
+    def load_set_aside(self, found: Mapping[str, Tensor]) -> None:
+        """What `set_aside` gave. Raises ValueError where it does not fit."""
+        into = self._with_starts(self.quarantine)
+        _copy(found, into, set(into))
 
     @torch.no_grad()
     def load_state(self, state: dict[str, Tensor]) -> None:
@@ -57,6 +88,35 @@ class Adapter:
             raise ValueError(f"adapter state does not fit the model, first differences: {wrong}")
         for name, tensor in expected.items():
             tensor.copy_(state[name])
+
+
+def _stored(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t.detach().cpu().contiguous() for name, t in sorted(tensors.items())}
+
+
+def _copy(found: Mapping[str, Tensor], into: Mapping[str, Tensor], required: set[str]) -> None:
+    wrong = sorted((set(found) - set(into)) | (required - set(found)))
+    wrong += [name for name in found if name in into and found[name].shape != into[name].shape]
+    if wrong:
+        raise ValueError(f"{len(wrong)} tensors do not fit the model, the first: {wrong[:3]}; is it of another model?")
+    for name, tensor in found.items():
+        into[name].copy_(tensor)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file with the mode that the umask gives."""
+    save_file(dict(tensors), path, metadata=metadata)
+    follow_umask(path)
+
+
+def follow_umask(path: Path) -> None:
+    """safetensors writes through a private temporary file of mode 0600: nobody else on a shared box could read it."""
+    probe = path.with_name(f".{path.name}.mode")
+    probe.touch()
+    try:
+        path.chmod(stat.S_IMODE(probe.stat().st_mode))
+    finally:
+        probe.unlink()
 
 
 @contextlib.contextmanager

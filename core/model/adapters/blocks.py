@@ -13,13 +13,14 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.model.adapters.base import Adapter
+from core.model.adapters.base import Adapter, save_tensors
 from core.model.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
 from core.model.load import LanguageModel
 from core.spec import TrainConfig
@@ -76,49 +77,55 @@ class BlockLinear(WrappedLinear):
 
 def attach_blocks(language_model: LanguageModel, config: TrainConfig, seed: int) -> Adapter:
     """Two blocks of rank lora_r on every attention and MLP projection; the model is unchanged at the start."""
-    model = language_model.model
+    return _attached(language_model.model, config.lora_r, seed)
+
+
+def load_blocks(model: Any, folder: Path | str) -> Any:
+    """`model`, a transformers causal LM, with the blocks of a folder in place; changed in place, and returned.
+
+    Float32 or bfloat16, as it was trained; where the folder has no quarantine none takes part. Raises ValueError where
+    the folder's tensors are not of this model.
+    """
+    found = load_file(Path(folder) / FILE)
+    rank = next(tensor.shape[0] for name, tensor in found.items() if name.endswith(".kept.A"))
+    adapter = _attached(model, rank, 0)
+    adapter.load_deployed(found)
+    for layer in adapter.modules.values():
+        layer.with_quarantine = any(".quarantine." in name for name in found)
+    return model
+
+
+def _attached(model: Any, rank: int, seed: int) -> Adapter:
     generator = torch.Generator().manual_seed(seed)
 
     def block(base_layer: nn.Linear) -> Block:
         d_out, d_in = base_layer.weight.shape
-        A0 = torch.randn(config.lora_r, d_in, generator=generator) / math.sqrt(d_in)
-        B0 = torch.randn(d_out, config.lora_r, generator=generator) / math.sqrt(2 * config.lora_r)
+        A0 = torch.randn(rank, d_in, generator=generator) / math.sqrt(d_in)
+        B0 = torch.randn(d_out, rank, generator=generator) / math.sqrt(2 * rank)
         return Block(A0, B0).to(base_layer.weight.device)
 
     layers = wrap_targets(model, lambda base_layer: BlockLinear(base_layer, block(base_layer), block(base_layer)))
+    parameters = {f"{n}.{part}": layer.get_parameter(part) for n, layer in layers.items() for part in _PARTS}
 
-    parameters = {
-        f"{name}.{part}": layer.get_parameter(part)
-        for name, layer in layers.items()
-        for part in ("kept.A", "kept.B", "quarantine.A", "quarantine.B")
-    }
-
-    starts = {f"{n}.{p}0": layer.get_buffer(f"{p}0") for n, layer in layers.items() for p in _PARTS}
-
-    def save(folder: Path) -> None:
+    def save(folder: Path, ablated: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: t.detach().cpu().contiguous() for name, t in {**parameters, **starts}.items()}
-        save_file(tensors, folder / FILE, metadata={"format": "grpoq lora blocks 1"})
+        save_tensors(adapter.deployed(ablated), folder / FILE, {"format": "grpoq lora blocks 2"})
 
-    @torch.no_grad()
-    def load(folder: Path) -> None:
-        found = load_file(folder / FILE)
-        for name, tensor in {**parameters, **starts}.items():
-            tensor.copy_(found[name])
-
-    return Adapter(
+    adapter = Adapter(
         model=model,
         modules=dict(layers),
         parameters=dict(sorted(parameters.items())),
         merged=functools.partial(merged_weight, model, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
-        load=load,
+        load=lambda folder: adapter.load_deployed(load_file(folder / FILE)),
         ablated=functools.partial(switched, layers, "with_quarantine", False),
         parked={n: n.replace(".kept.", ".quarantine.") for n in parameters if ".kept." in n},
         masked=lambda is_in, is_detached: switched(layers, "masks", (is_in, is_detached)),
         module_of={name: name.rsplit(".", 2)[0] for name in parameters},
+        starts={f"{n}.{part}": layer.get_buffer(f"{part}0") for n, layer in layers.items() for part in _PARTS},
     )
+    return adapter
 
 
 _PARTS = ("kept.A", "kept.B", "quarantine.A", "quarantine.B")

@@ -15,8 +15,9 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file
 from torch import Tensor
 
-from core.model.adapters.base import TARGETS, Adapter
+from core.model.adapters.base import TARGETS, Adapter, follow_umask
 from core.model.load import LanguageModel
+from core.model.origin import public_name
 from core.spec import TrainConfig
 
 
@@ -51,6 +52,8 @@ def _wrapped(language_model: LanguageModel, config: TrainConfig, seed: int) -> P
     )
     wrapped = get_peft_model(language_model.model, settings)
     assert isinstance(wrapped, PeftModel)
+    # Where the model came from here is a folder of this machine, or nothing for random weights.
+    wrapped.peft_config["default"].base_model_name_or_path = public_name(config.model)
     return wrapped
 
 
@@ -68,8 +71,10 @@ def _adapter(wrapped: PeftModel, frozen: dict[str, Tensor]) -> Adapter:
         base = module.base_layer.weight
         return (base.float() + module.scaling["default"] * delta.float()).to(base.dtype)
 
-    def save(folder: Path) -> None:
-        wrapped.save_pretrained(str(folder))
+    def save(folder: Path, ablated: bool) -> None:
+        # No embedding is trained; to find that out, peft would ask the hub for a model of this name.
+        wrapped.save_pretrained(str(folder), save_embedding_layers=False)
+        follow_umask(folder / SAFETENSORS_WEIGHTS_NAME)
 
     def load(folder: Path) -> None:
         found: Any = set_peft_model_state_dict(wrapped, load_file(folder / SAFETENSORS_WEIGHTS_NAME))

@@ -9,44 +9,55 @@ The SVD is cached by the weight's content, so that runs share it; signs are fixe
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 import hashlib
+import json
 import logging
+import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.model.adapters.base import Adapter
+from core.model.adapters.base import TARGETS, Adapter, save_tensors, tensors_sha256
 from core.model.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
-from core.model.load import LanguageModel
+from core.model.load import LanguageModel, load
+from core.model.origin import public_name
 from core.runs.cache import cache_folder
 from core.spec import TrainConfig
 
 log = logging.getLogger(__name__)
 
 FILE = "svd_knobs.safetensors"
+MODULE = "core.model.adapters.svd"
+BASIS = "basis"  # of the file's metadata: hashes by layer; beside it: a folder, U and Vh by the hash of the weight
 
 
 class SvdLinear(WrappedLinear):
     U: Tensor  # (d_out, r)
     Vh: Tensor  # (r, d_in)
 
-    def __init__(self, base_layer: nn.Linear) -> None:
+    def __init__(self, base_layer: nn.Linear, basis: Path | None = None) -> None:
         super().__init__(base_layer)
         weight = base_layer.weight
-        U, Vh = svd_basis(weight)
+        U, Vh = svd_basis(weight, basis)
         self.register_buffer("U", U.to(weight), persistent=False)
         self.register_buffer("Vh", Vh.to(weight), persistent=False)
         self.dS = nn.Parameter(torch.zeros(len(Vh), device=weight.device))
         self.dS_hack = nn.Parameter(torch.zeros(len(Vh), device=weight.device), requires_grad=False)
         self.on = True
         self.with_quarantine = True
+
+    def basis_sha256(self) -> str:
+        return tensors_sha256({"U": self.U, "Vh": self.Vh})
 
     def knobs(self) -> Tensor:
         return self.dS + self.dS_hack if self.with_quarantine else self.dS
@@ -67,18 +78,39 @@ class SvdLinear(WrappedLinear):
 
 def attach_svd(language_model: LanguageModel, config: TrainConfig, seed: int) -> Adapter:
     """Zero knobs on every attention and MLP projection. The seed plays no part."""
-    model = language_model.model
-    layers = wrap_targets(model, SvdLinear)
+    return _attached(language_model.model, public_name(config.model), None)
 
-    parameters = {f"{name}.dS": layer.dS for name, layer in layers.items()}
-    parked = {f"{name}.dS": f"{name}.dS_hack" for name in layers}
-    quarantine = {f"{name}.dS_hack": layer.dS_hack for name, layer in layers.items()}
-    everything = dict(sorted({**parameters, **quarantine}.items()))
 
-    def save(folder: Path) -> None:
+def load_knobs(model: Any, folder: Path | str) -> Any:
+    """`model`, a transformers causal LM, with the knobs of a folder in place; changed in place, and returned.
+
+    Exact where `folder`/basis holds the basis of training (`python -m core.model.adapters.svd FOLDER`, on the machine
+    that trained) or the model's own comes out the same. Raises ValueError in another basis, where the knobs would mean
+    other weights, and where they are of another model.
+    """
+    adapter = _attached(model, "", Path(folder) / BASIS)
+    adapter.load(Path(folder))
+    return model
+
+
+def _attached(model: Any, name: str, basis: Path | None) -> Adapter:
+    layers = wrap_targets(model, functools.partial(SvdLinear, basis=basis))
+    knobs = {f"{layer_name}.dS": layer.dS for layer_name, layer in layers.items()}
+    quarantine = {f"{layer_name}.dS_hack": layer.dS_hack for layer_name, layer in layers.items()}
+    everything = dict(sorted({**knobs, **quarantine}.items()))
+
+    def save(folder: Path, ablated: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: p.detach().cpu().contiguous() for name, p in everything.items()}
-        save_file(tensors, folder / FILE, metadata={"format": "grpoq svd knobs 1"})
+        hashes = json.dumps({layer_name: layer.basis_sha256() for layer_name, layer in layers.items()})
+        dtype = str(next(iter(layers.values())).base_layer.weight.dtype).removeprefix("torch.")
+        metadata = {"format": "grpoq svd knobs 2", "model": name, "dtype": dtype, BASIS: hashes}
+        save_tensors(adapter.deployed(ablated), folder / FILE, metadata)
+
+    def read(folder: Path) -> None:
+        with safe_open(folder / FILE, "pt") as handle:
+            metadata = handle.metadata()
+        _require_basis(layers, json.loads(metadata.get(BASIS, "{}")), folder)
+        adapter.load_deployed(load_file(folder / FILE))
 
     adapter = Adapter(
         model=model,
@@ -87,21 +119,35 @@ def attach_svd(language_model: LanguageModel, config: TrainConfig, seed: int) ->
         merged=functools.partial(merged_weight, model, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
-        load=lambda folder: adapter.load_state(load_file(folder / FILE)),
+        load=read,
         ablated=functools.partial(switched, layers, "with_quarantine", False),
-        parked=parked,
-        module_of={name: name.rpartition(".")[0] for name in everything},
+        parked={f"{layer_name}.dS": f"{layer_name}.dS_hack" for layer_name in layers},
+        module_of={parameter: parameter.rpartition(".")[0] for parameter in everything},
     )
     return adapter
 
 
+def _require_basis(layers: Mapping[str, SvdLinear], trained: Mapping[str, str], folder: Path) -> None:
+    """Files of before the hashes were kept name none, and are believed. Raises ValueError."""
+    other = [name for name, sha256 in trained.items() if name not in layers or layers[name].basis_sha256() != sha256]
+    if other:
+        raise ValueError(
+            f"{folder / FILE}: {len(other)} of {len(trained)} layers (first: {other[0]}) have another SVD basis here "
+            "than the knobs were trained in: other weights, or an SVD that another processor or library rounded. Load "
+            f"the base model that the README names, and get the basis: `python -m {MODULE} {folder.name}` where it was "
+            f"trained writes {folder.name}/{BASIS}, which belongs beside the knobs"
+        )
+
+
 @torch.no_grad()
-def svd_basis(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """U (d_out, r) and Vh (r, d_in) of a weight in float32, from the cache where it is there."""
-    path = cache_folder() / "svd" / f"{_content(weight)}.safetensors"
-    with contextlib.suppress(FileNotFoundError, SafetensorError, KeyError):
-        found = load_file(path)
-        return found["U"], found["Vh"]
+def svd_basis(weight: Tensor, given: Path | None = None) -> tuple[Tensor, Tensor]:
+    """U (d_out, r) and Vh (r, d_in) of a weight in float32: from the folder `given` or the cache, where it is there."""
+    own = f"{_content(weight)}.safetensors"
+    path = cache_folder() / "svd" / own
+    for known in (path,) if given is None else (given / own, path):
+        with contextlib.suppress(FileNotFoundError, SafetensorError, KeyError):
+            found = load_file(known)
+            return found["U"], found["Vh"]
     U, _, Vh = torch.linalg.svd(weight.detach().float(), full_matrices=False)
     largest = Vh.gather(1, Vh.abs().argmax(1, keepdim=True))  # a singular pair's sign is arbitrary: fix it
     signs = largest.sign()
@@ -110,7 +156,7 @@ def svd_basis(weight: Tensor) -> tuple[Tensor, Tensor]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".svd-", delete=False) as handle:
             temporary = Path(handle.name)
-        save_file({"U": U, "Vh": Vh}, temporary)
+        save_tensors({"U": U, "Vh": Vh}, temporary)
         temporary.replace(path)
     except OSError as error:
         log.warning("the SVD of a weight is not cached (%s); each run computes it again", error)
@@ -122,3 +168,32 @@ def _content(weight: Tensor) -> str:
     sha = hashlib.sha256(f"svd 1 {tuple(data.shape)} {data.dtype}\n".encode())
     sha.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
     return sha.hexdigest()
+
+
+def write_basis(model: Any, folder: Path) -> int:
+    """The basis of every layer that has knobs, from this machine's cache, into folder/basis; returns how many."""
+    target = folder / BASIS
+    target.mkdir(exist_ok=True)
+    weights = [m.weight for name, m in model.named_modules() if name.rpartition(".")[2] in TARGETS]
+    for weight in weights:
+        U, Vh = svd_basis(weight)
+        save_tensors({"U": U, "Vh": Vh}, target / f"{_content(weight)}.safetensors")
+    return len(weights)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Write the SVD basis beside the knobs, so that they load elsewhere.")
+    parser.add_argument("folder", type=Path, help="a run's adapter/, on the machine that trained it")
+    parser.add_argument("--model", help="a folder with the base model, where the name in the file is not one to load")
+    arguments = parser.parse_args()
+    with safe_open(arguments.folder / FILE, "pt") as handle:
+        trained = handle.metadata()
+    name, dtype = arguments.model or trained.get("model", ""), trained.get("dtype", "float32")
+    count = write_basis(load(name, dtype=dtype).model, arguments.folder)
+    load_knobs(load(name, dtype=dtype).model, arguments.folder)  # refuses, where it is not the one of training
+    print(f"{count} layers' basis in {arguments.folder / BASIS}; the knobs load with it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
