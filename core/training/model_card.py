@@ -21,7 +21,7 @@ LOADERS = {
 KNOBS = """
 Knobs mean the same weights in the same basis only. `load_knobs` compares U and Vh with those of training and refuses
 others: another processor or library rounds an SVD differently. Then, on the machine that trained,
-`python -m core.model.adapters.svd FOLDER` writes U and Vh to `FOLDER/basis`; copied along, they load exactly anywhere.
+`python -m core.model.adapters.basis FOLDER` writes U and Vh to `FOLDER/basis`, from where they are read.
 """
 
 

@@ -33,14 +33,18 @@ def test_the_code_of_a_card_loads_the_deployed_model_elsewhere(arm: str, adapter
     torch.testing.assert_close(found, deployed_logits(run, policy), atol=1e-6, rtol=1e-6)
 
 
-def test_an_adapter_of_a_hub_model_loads_by_its_name_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arm", "adapter", "loader"), [("vanilla", "lora", "AutoPeft"), ("erase", "svd", "load_knobs")]
+)
+def test_an_adapter_of_a_hub_model_loads_by_its_name_alone(arm: str, adapter: str, loader: str, tmp_path: Path) -> None:
     """From a cache as the hub's client lays it out; a config with the cache's folder names the hub's model too."""
     snapshot = tmp_path / "hub" / "models--org--tiny" / "snapshots" / "abc"
     shutil.copytree(NANO, snapshot)
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("abc")
-    run, policy = finished(tmp_path / "runs", "vanilla", "lora", model=str(snapshot))
-    assert json.loads((run.adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/tiny"
-    assert "AutoPeftModelForCausalLM" in code_of((run.adapter / "README.md").read_text())
+    run, policy = finished(tmp_path / "runs", arm, adapter, model=str(snapshot))
+    if adapter == "lora":
+        assert json.loads((run.adapter / "adapter_config.json").read_text())["base_model_name_or_path"] == "org/tiny"
+    assert loader in code_of((run.adapter / "README.md").read_text())
     found = logits_by_card(run, tmp_path / "elsewhere", HF_HUB_CACHE=str(tmp_path / "hub"))
     torch.testing.assert_close(found, deployed_logits(run, policy), atol=1e-6, rtol=1e-6)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from core.arms import ARMS
 from core.kinds import eval_subject
-from core.model.adapters import blocks, svd
+from core.model.adapters import basis, blocks, svd
 from core.model.adapters.base import tensors_sha256
 from core.model.load import NANO, DataError, load
 from core.model.origin import how_to_get, public_name
@@ -163,7 +163,7 @@ def other_basis(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def rounded(weight: torch.Tensor, given: Path | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         U, Vh = true(weight, given)
-        own = given is not None and (given / f"{svd._content(weight)}.safetensors").exists()
+        own = given is not None and (given / svd.basis_file_name(weight)).exists()
         return (U, Vh) if own else (U * (1 + 2**-22), Vh)
 
     monkeypatch.setattr(svd, "svd_basis", rounded)
@@ -177,18 +177,19 @@ def test_knobs_are_refused_in_another_basis_and_load_exactly_with_the_one_that_i
     assert torch.equal(svd.load_knobs(load("nano").model, run.adapter)(IDS).logits, expected)
     with monkeypatch.context() as elsewhere:
         other_basis(elsewhere)
-        with pytest.raises(
-            ValueError, match=r"28 of 28 layers .*another SVD basis.*adapters.svd adapter` where it was"
-        ):
+        with pytest.raises(ValueError, match=r"28 of 28 layers .*another SVD basis.*adapters.basis adapter` where"):
             svd.load_knobs(load("nano").model, run.adapter)
         with pytest.raises(DataError, match="another SVD basis"):
             eval_subject._load(
                 small_policy.policy(spec_of(run).config), run, json.loads(run.result_path.read_text()), False
             )
-    monkeypatch.setattr(sys, "argv", ["svd", str(run.adapter)])
-    assert svd.main() == 0 and "28 layers" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["basis", str(run.adapter)])
+    assert basis.main() == 0 and "28 layers" in capsys.readouterr().out
     other_basis(monkeypatch)
     assert torch.equal(svd.load_knobs(load("nano").model, run.adapter)(IDS).logits, expected)
+    evaluated = small_policy.policy(spec_of(run).config)
+    eval_subject._load(evaluated, run, json.loads(run.result_path.read_text()), False)
+    assert torch.equal(evaluated.adapter.model(IDS).logits, expected)
 
 
 def test_knobs_of_another_model_are_refused(tmp_path: Path) -> None:

@@ -9,13 +9,11 @@ The SVD is cached by the weight's content, so that runs share it; signs are fixe
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import functools
 import hashlib
 import json
 import logging
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,9 +25,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from core.model.adapters.base import TARGETS, Adapter, save_tensors, tensors_sha256
+from core.model.adapters.base import Adapter, save_tensors, tensors_sha256
 from core.model.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
-from core.model.load import LanguageModel, load
+from core.model.load import LanguageModel
 from core.model.origin import public_name
 from core.runs.cache import cache_folder
 from core.spec import TrainConfig
@@ -37,7 +35,7 @@ from core.spec import TrainConfig
 log = logging.getLogger(__name__)
 
 FILE = "svd_knobs.safetensors"
-MODULE = "core.model.adapters.svd"
+CARRY = "core.model.adapters.basis"
 BASIS = "basis"  # of the file's metadata: hashes by layer; beside it: a folder, U and Vh by the hash of the weight
 
 
@@ -55,6 +53,11 @@ class SvdLinear(WrappedLinear):
         self.dS_hack = nn.Parameter(torch.zeros(len(Vh), device=weight.device), requires_grad=False)
         self.on = True
         self.with_quarantine = True
+
+    @torch.no_grad()
+    def use_basis(self, given: Path) -> None:
+        for own, tensor in zip((self.U, self.Vh), svd_basis(self.base_layer.weight, given), strict=True):
+            own.copy_(tensor)
 
     def basis_sha256(self) -> str:
         return tensors_sha256({"U": self.U, "Vh": self.Vh})
@@ -84,7 +87,7 @@ def attach_svd(language_model: LanguageModel, config: TrainConfig, seed: int) ->
 def load_knobs(model: Any, folder: Path | str) -> Any:
     """`model`, a transformers causal LM, with the knobs of a folder in place; changed in place, and returned.
 
-    Exact where `folder`/basis holds the basis of training (`python -m core.model.adapters.svd FOLDER`, on the machine
+    Exact where `folder`/basis holds the basis of training (`python -m core.model.adapters.basis FOLDER`, on the machine
     that trained) or the model's own comes out the same. Raises ValueError in another basis, where the knobs would mean
     other weights, and where they are of another model.
     """
@@ -109,6 +112,9 @@ def _attached(model: Any, name: str, basis: Path | None) -> Adapter:
     def read(folder: Path) -> None:
         with safe_open(folder / FILE, "pt") as handle:
             metadata = handle.metadata()
+        if (folder / BASIS).is_dir():  # brought along from where it was trained
+            for layer in layers.values():
+                layer.use_basis(folder / BASIS)
         _require_basis(layers, json.loads(metadata.get(BASIS, "{}")), folder)
         adapter.load_deployed(load_file(folder / FILE))
 
@@ -134,7 +140,7 @@ def _require_basis(layers: Mapping[str, SvdLinear], trained: Mapping[str, str], 
         raise ValueError(
             f"{folder / FILE}: {len(other)} of {len(trained)} layers (first: {other[0]}) have another SVD basis here "
             "than the knobs were trained in: other weights, or an SVD that another processor or library rounded. Load "
-            f"the base model that the README names, and get the basis: `python -m {MODULE} {folder.name}` where it was "
+            f"the base model that the README names, and get the basis: `python -m {CARRY} {folder.name}` where it was "
             f"trained writes {folder.name}/{BASIS}, which belongs beside the knobs"
         )
 
@@ -142,7 +148,7 @@ def _require_basis(layers: Mapping[str, SvdLinear], trained: Mapping[str, str], 
 @torch.no_grad()
 def svd_basis(weight: Tensor, given: Path | None = None) -> tuple[Tensor, Tensor]:
     """U (d_out, r) and Vh (r, d_in) of a weight in float32: from the folder `given` or the cache, where it is there."""
-    own = f"{_content(weight)}.safetensors"
+    own = basis_file_name(weight)
     path = cache_folder() / "svd" / own
     for known in (path,) if given is None else (given / own, path):
         with contextlib.suppress(FileNotFoundError, SafetensorError, KeyError):
@@ -163,37 +169,9 @@ def svd_basis(weight: Tensor, given: Path | None = None) -> tuple[Tensor, Tensor
     return U, Vh
 
 
-def _content(weight: Tensor) -> str:
+def basis_file_name(weight: Tensor) -> str:
+    """By content: the same weight has the same name everywhere."""
     data = weight.detach().cpu().contiguous()
     sha = hashlib.sha256(f"svd 1 {tuple(data.shape)} {data.dtype}\n".encode())
     sha.update(data.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return sha.hexdigest()
-
-
-def write_basis(model: Any, folder: Path) -> int:
-    """The basis of every layer that has knobs, from this machine's cache, into folder/basis; returns how many."""
-    target = folder / BASIS
-    target.mkdir(exist_ok=True)
-    weights = [m.weight for name, m in model.named_modules() if name.rpartition(".")[2] in TARGETS]
-    for weight in weights:
-        U, Vh = svd_basis(weight)
-        save_tensors({"U": U, "Vh": Vh}, target / f"{_content(weight)}.safetensors")
-    return len(weights)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Write the SVD basis beside the knobs, so that they load elsewhere.")
-    parser.add_argument("folder", type=Path, help="a run's adapter/, on the machine that trained it")
-    parser.add_argument("--model", help="a folder with the base model, where the name in the file is not one to load")
-    arguments = parser.parse_args()
-    with safe_open(arguments.folder / FILE, "pt") as handle:
-        trained = handle.metadata()
-    name, dtype = arguments.model or trained.get("model", ""), trained.get("dtype", "float32")
-    count = write_basis(load(name, dtype=dtype).model, arguments.folder)
-    load_knobs(load(name, dtype=dtype).model, arguments.folder)  # refuses, where it is not the one of training
-    print(f"{count} layers' basis in {arguments.folder / BASIS}; the knobs load with it")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return f"{sha.hexdigest()}.safetensors"
