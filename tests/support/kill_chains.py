@@ -21,7 +21,8 @@ from support.fake_home import FakeHome
 
 KILL_POINTS = Path(__file__).parent / "kill_at" / "kill_points.py"
 SMALL = ("steps=12", "checkpoint_every=1", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
-FIRST_ROW, FIRST_PUBLISHED, FINISH = "worker:write_step:write:1", "checkpoint:_publish:fsync:1", "worker:finish:rmdir:1"
+FIRST_ROW, FIRST_PUBLISHED = "worker:write_step:write:1", "checkpoint:_publish:fsync:1"
+FINISH = "worker:publish_weights:rmdir:1"
 
 
 def grpoq(home: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -72,8 +73,8 @@ def chains(points: list[str], length: int = 9) -> list[list[str]]:
     """Which points each run dies at, one per attempt.
 
     Three deaths in a row before a metrics row would be `no_progress`, so those before the first row alternate with
-    those after it, and at most two of `finish` end a chain: from a checkpoint of the last step no row is written.
-    After its result a run can die once more, and is done.
+    those after it, and at most two of `publish_weights` and what follows end a chain: from a checkpoint of the last
+    step no row is written. After its result a run can die once more, and is done.
     """
     early = points[: points.index(FIRST_ROW)]
     late = points[points.index(FIRST_ROW) : points.index(FINISH)]

@@ -112,7 +112,7 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, metadata: dict[str, 
 def follow_umask(path: Path) -> None:
     """safetensors writes through a private temporary file of mode 0600: nobody else on a shared box could read it."""
     probe = path.with_name(f".{path.name}.mode")
-    probe.touch()
+    probe.open("wb").close()
     try:
         path.chmod(stat.S_IMODE(probe.stat().st_mode))
     finally:

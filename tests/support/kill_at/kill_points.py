@@ -22,6 +22,7 @@ OURS = ("/core/", "/worker/", "/orchestrator/")
 # Whoever calls these is the author of what they do.
 PLUMBING = ("flocked", "locked", "applying", "append_line", "write_atomic", "write_json", "fsync_dir", "fsync_file")
 PLUMBING += ("replace_json_fast", "_append_event", "_append_submission", "_append", "_session", "_engine", "log")
+PLUMBING += ("save_tensors", "follow_umask")
 ASIDE = ("/core/sandbox/", "/core/environment/diagonal")  # children of the grader have tests of their own
 LIBRARIES = ("/sqlalchemy/", "/sqlmodel/", "/peft/", "/safetensors/")  # what they write, they write for us
 
@@ -194,7 +195,7 @@ def _connecting(function):
 
 def _late():
     """safetensors writes in Rust: its call is the point. Wrapped once the writer is there, before its first call."""
-    for module in ("core.training.checkpoint", "safetensors.torch"):
+    for module in ("core.model.adapters.base", "safetensors.torch"):
         found = getattr(sys.modules.get(module), "save_file", None)
         if found is not None and found.__name__ != "wrapped":
             sys.modules[module].save_file = _before("save_file", found)
