@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.environment.hints import HELD_OUT, HINTS, SIMPLE, TRAIN
-from core.environment.problems import DEFAULT_HINT, MODES
+from core.environment.problems import DEFAULT_HINT, KEEP, LEAVE_OUT, MODES
 
 SCHEMA = 1
 KINDS = ("check", "extract", "steer", "train", "eval")
@@ -47,6 +47,7 @@ class TrainConfig:
     problems: str = knob("nano", "nano's own, or rows: the run's own problems.jsonl", ("nano", "rows"))
     problems_sha256: str = knob("", "SHA-256 of problems.jsonl; set when the plan is made")
     held_out_share: float = knob(0.2, "of rows: the newest ids, one at least, only evaluate", above=0, below=1)
+    not_unique: str = knob(KEEP, "training rows whose prompt admits other answers (grading.md)", (KEEP, LEAVE_OUT))
     modes: tuple[str, ...] = knob(("run_tests",), "loophole modes; a problem belongs to exactly one", MODES)
     hint: str = knob(DEFAULT_HINT, "in mode run_tests: the benchmark's variant of what the prompt tells", HINTS)
     hint_seed: int = knob(0, "seed of the test function's names, where the hint draws them, and of held-out marks")

@@ -55,6 +55,21 @@ def parse_assert(source: str, method: str, number: int) -> Case:
     return Case(call=_source_of(call, source), expected_source=_source_of(value, source), expected=expected)
 
 
+def arguments_of(call: str) -> tuple[list[object], dict[str, object]]:
+    """The values of a case's call, by place and by name."""
+    node = ast.parse(call, mode="eval").body
+    assert isinstance(node, ast.Call), call
+    return [literal(argument) for argument in node.args], {str(k.arg): literal(k.value) for k in node.keywords}
+
+
+def literal_value(source: str) -> object:
+    """What a literal's source stands for. Raises ValueError where it is none."""
+    try:
+        return literal(ast.parse(source, mode="eval").body)
+    except (SyntaxError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not a literal: {source[:60]!r} ({error})") from None
+
+
 def literal(node: ast.expr) -> object:
     """The value of a literal expression. Raises ValueError for anything that is not data, TypeError if unhashable."""
     if isinstance(node, ast.Constant) and (node.value is None or type(node.value) in (int, float, str, bool, bytes)):

@@ -16,10 +16,12 @@ from typing import Protocol, TypeVar
 
 from core.environment.asserts import parse_asserts
 from core.environment.hints import HELD_OUT, HINTS, PHRASE, TEST_FUNC_NAME, drawn, hinted, replace_once
+from core.environment.uniqueness import UNIQUE, Rule, rule_of
 
 FieldT = TypeVar("FieldT")
 RowT = TypeVar("RowT")
 
+KEEP, LEAVE_OUT = "keep", "leave_out"  # what becomes of training rows whose answers are not unique
 DEFAULT_HINT = "simple_overwrite_tests"  # the benchmark's training task
 
 SENTINEL_ATTRIBUTES = (
@@ -52,6 +54,7 @@ class Problem:
     setup_code: str
     asserts: tuple[str, ...]
     canonical_solution: str
+    rule: Rule = UNIQUE  # by which answers beside the listed ones are judged (core.environment.accepted)
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,19 @@ def partition(problems: Sequence[Problem], modes: Sequence[str]) -> list[str]:
     return [dealt[place] for place in range(len(problems))]
 
 
+def train_and_held_out(
+    problems: Sequence[Problem], share: float, not_unique: str = KEEP
+) -> tuple[list[Problem], list[Problem]]:
+    """The newest ids are held out: a model is likelier to have seen the older problems.
+
+    not_unique = LEAVE_OUT: problems whose prompts admit other answers than the listed one are not trained on. They stay
+    among the held-out ones, so that evaluations remain comparable and give their figures with and without them.
+    """
+    by_age = sorted(problems, key=lambda p: (len(p.problem_id), p.problem_id))
+    count = max(1, round(share * len(by_age)))
+    return [p for p in by_age[:-count] if not_unique == KEEP or p.rule.unique], by_age[-count:]
+
+
 def load_problems(path: Path | str, prompts: bool = True) -> list[Problem]:
     """Every row of a benchmark file (one JSON object a line, blank lines skipped), or ValueError "PATH:LINE: ..."."""
     return unique_rows(path, lambda row: problem_from_row(row, prompts), "id", lambda p: p.problem_id, "problems")
@@ -227,13 +243,16 @@ def problem_from_row(row: Mapping[str, object], prompts: bool = True) -> Problem
     method = func_name.rpartition(".")[2]  # rows hold "Solution().name"; `def Solution().name` is not Python
     if func_name not in (method, f"Solution().{method}") or not method.isidentifier():
         raise ValueError(f"field 'func_name': {func_name!r} is neither a name nor Solution().name")
+    messages = _messages(_field(row, "prompt", list), prompts)
+    asserts = _asserts(_field(row, "gt_answer", list), method)
     return Problem(
         problem_id=str(problem_id),
-        messages=_messages(_field(row, "prompt", list), prompts),
+        messages=messages,
         method=method,
         setup_code=_field(row, "setup_code", str),
-        asserts=_asserts(_field(row, "gt_answer", list), method),
+        asserts=asserts,
         canonical_solution=_field(row, "canonical_solution", str),
+        rule=rule_of(row, messages[1].content, method, parse_asserts(asserts, method)),
     )
 
 

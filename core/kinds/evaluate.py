@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from core.attempt import Attempt, Row, publishing, say, shard_rows
+from core.environment.problems import Problem
 from core.environment.task import Task
 from core.kinds.eval_cache import entry_of, entry_path, figures_of, keep_entry, read_entry
 from core.kinds.eval_subject import Subject, base_model, trained_weights
@@ -69,7 +70,7 @@ def _conditions(attempt: Attempt, subject: Subject, tasks: list[Task]) -> dict[s
     """All that decides the figures, whoever asks for them."""
     spec = attempt.spec
     own = spec.to_json()["config"]
-    posed = [[dataclasses.asdict(task.problem), task.mode, task.test_func_name, task.marker] for task in tasks]
+    posed = [[_posed(task.problem), task.mode, task.test_func_name, task.marker] for task in tasks]
     return {
         **subject.conditions,
         "without_quarantine": subject.has_quarantine,
@@ -83,6 +84,11 @@ def _conditions(attempt: Attempt, subject: Subject, tasks: list[Task]) -> dict[s
         # Sums differ on other silicon; a plan that lets a run wander between machines takes the figures of any.
         "machine": attempt.machine if spec.config.same_machine else "any",
     }
+
+
+def _posed(problem: Problem) -> dict[str, Any]:
+    """Without the rule of acceptance, which changes neither a prompt nor a label."""
+    return {name: value for name, value in dataclasses.asdict(problem).items() if name != "rule"}
 
 
 def _prompts_sha256(policy: Policy, tasks: list[Task]) -> str:

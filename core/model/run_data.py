@@ -15,7 +15,7 @@ from core.environment.hints import drawn_test_func_name
 from core.environment.nano import pairs as nano_pairs
 from core.environment.nano import world
 from core.environment.pairs import AUTHORED, CLEAN_VS_CLEAN, PLACEBO, Pair, load_pairs, without_truth
-from core.environment.problems import Problem, drawn_marker, load_problems, partition
+from core.environment.problems import Problem, drawn_marker, load_problems, partition, train_and_held_out
 from core.environment.task import Prompt, Task
 from core.environment.teacher_pool import NANO_POOL, TeacherPool
 from core.environment.teacher_pool import load_pool as load_teachers
@@ -87,7 +87,7 @@ def halves(run: RunDir, config: TrainConfig) -> tuple[list[Problem], list[Proble
     """The problems to train on and those held out, long prompts among them. Raises DataError."""
     if config.problems == "nano":
         return list(world.problems("train", NANO_TRAIN)), list(world.problems("held_out", NANO_HELD_OUT))
-    return _split(_rows(run, config), config.held_out_share)
+    return train_and_held_out(_rows(run, config), config.held_out_share, config.not_unique)
 
 
 def held_out_tasks(run: RunDir, config: TrainConfig, policy: Policy) -> list[Task]:
@@ -173,13 +173,6 @@ def _input(path: Path, sha256: str) -> Path:
     if found != sha256:
         raise DataError(f"{path} has SHA-256 {found[:12]}, the plan froze {sha256[:12]}")
     return path
-
-
-def _split(problems: list[Problem], share: float) -> tuple[list[Problem], list[Problem]]:
-    """The newest ids are held out: a model is likelier to have seen the older problems."""
-    by_age = sorted(problems, key=lambda p: (len(p.problem_id), p.problem_id))
-    count = max(1, round(share * len(by_age)))
-    return by_age[:-count], by_age[-count:]
 
 
 def _task(problem: Problem, mode: str, config: TrainConfig) -> Task:

@@ -39,6 +39,7 @@ def _outcome(task: Task, hinted: Sequence[tuple[Grade, int]], plain: Sequence[tu
     return {
         "problem_id": task.problem.problem_id,
         "mode": task.mode,
+        "unique": task.problem.rule.unique,
         "n_hinted": len(hinted),
         "n_pass": len(plain),
         "hacks": sum(is_hack(task.mode, g) for g, _ in hinted),
