@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -551,12 +552,22 @@ def _show_plan(
     print(f"{training} training runs{others}, {content['slots']} at a time, {config.threads} threads each")
     shape = f"{config.steps} steps of {config.batch} rollouts on {config.device}"
     print(f"preset {content['preset']}: {config.model}, {shape}")
+    if content.get("rows"):
+        print("\n".join(textwrap.wrap(_rows_in_short(content["rows"], config.not_unique), _width())))
     for spec in specs:
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
     print("\n".join([*power.lines(powers), *price_lines(costs, probe_of)]))
     print("next: grpoq submit")
+
+
+def _rows_in_short(rows: dict[str, Any], not_unique: str) -> str:
+    from core.environment.audit import in_short
+
+    fate = "trained on and labelled as the benchmark does (--set not_unique=leave_out trains without them)"
+    fate = "not trained on (not_unique = leave_out)" if not_unique == "leave_out" else fate
+    return f"{in_short(rows['not_unique'], rows['count'])}{f'; {fate}' if rows['not_unique'] else ''}"
 
 
 def _tell(sentence: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import shutil
 import tempfile
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.environment import audit
+from core.environment.problems import Problem
 from core.runs import durable, versions
 from core.runs.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, digest, run_id
@@ -25,7 +28,7 @@ from orchestrator.planning.resolve import (
     Choices,
     chosen_arms,
     inputs,
-    problems_sha256,
+    read_problems,
     require_enough_rows,
     resolve,
     slots_of,
@@ -62,17 +65,19 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     cores = len(os.sched_getaffinity(0))
     slots = slots_of(choices.slots, cores, resolve(matrix, arms[0], choices, {}).device)
     given: dict[str, Any] = {"threads": max(1, cores // slots)}
+    rows: list[Problem] = []
     if choices.problems is not None:
-        given |= {"problems": "rows", "problems_sha256": problems_sha256(choices.problems)}
+        rows = read_problems(choices.problems)
+        given |= {"problems": "rows", "problems_sha256": hashlib.sha256(choices.problems.read_bytes()).hexdigest()}
     entries = expand(matrix, arms, choices.seeds)
     configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
     files = {e.label: inputs(matrix, e.source, choices) for e in entries}
     if choices.problems is not None:
         for arm in arms:
-            require_enough_rows(choices.problems, arm.label, configs[arm.label])
+            require_enough_rows(choices.problems, rows, arm.label, configs[arm.label])
     gates = gate_entries(matrix, entries)
     for gate, _, _ in gates:
-        _require_fallback(matrix, gate, entries, choices, given)
+        _require_fallback(matrix, gate, entries, choices, given, rows)
     identity = {
         "schema": SCHEMA,
         "name": matrix.name,
@@ -104,6 +109,8 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
         ],
         "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
+    if rows:
+        content["rows"] = {"count": len(rows), "not_unique": audit.not_unique(rows)}
     return Draft(content, specs, files, source, tuple(_notes(specs)))
 
 
@@ -225,7 +232,7 @@ def _spec(
 
 
 def _require_fallback(
-    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any]
+    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any], rows: list[Problem]
 ) -> None:
     """A fallback that could not be planned is found now, not when the gate has failed at night."""
     if gate.fallback:
@@ -233,7 +240,7 @@ def _require_fallback(
             for entry in entries:
                 config = resolve(matrix, entry.source, _with_fallback(choices, gate.fallback), given)
                 if choices.problems is not None and entry.kind == "train":
-                    require_enough_rows(choices.problems, entry.label, config)
+                    require_enough_rows(choices.problems, rows, entry.label, config)
         except Refused as refusal:
             raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from core.arm_rules import ARM_NAMES, arm_problem
 from core.environment.pairs import load_pairs
+from core.environment.problems import Problem, load_problems, train_and_held_out
 from core.environment.teacher_pool import read_rows as read_teacher_rows
 from core.spec import BUILT_IN_MODELS, TrainConfig, choices_of, parse_set, resolve_config
 from orchestrator.planning.matrix import Arm, Job, Matrix, seeds_problem
@@ -153,25 +154,20 @@ def _gpu_count() -> int:
     return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
-def require_enough_rows(path: Path, label: str, config: TrainConfig) -> None:
-    """As core.model.run_data splits them; here, so that a plan that cannot take its first step is never made."""
-    rows = sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").split("\n"))
-    train = rows - max(1, round(config.held_out_share * rows))
+def require_enough_rows(path: Path, rows: Sequence[Problem], label: str, config: TrainConfig) -> None:
+    """Here, so that a plan that cannot take its first step is never made."""
+    train = len(train_and_held_out(rows, config.held_out_share, config.not_unique)[0])
     needed = config.batch // config.completions
     if train < needed:
         raise Refused(
-            f"--problems {path}: {rows} rows leave {train} to train on, and a step of arm {label} asks {needed} "
-            "(batch / completions); add rows, or lower batch with --set batch=N"
+            f"--problems {path}: {len(rows)} rows leave {train} to train on, and a step of arm {label} "
+            f"asks {needed} (batch / completions); add rows, or lower batch with --set batch=N"
         )
 
 
-def problems_sha256(path: Path) -> str:
-    from core.environment.problems import load_problems
-
+def read_problems(path: Path) -> list[Problem]:
+    """Raises Refused, with the line, where the file holds no benchmark rows."""
     try:
-        problems = load_problems(path)
+        return load_problems(path)
     except (OSError, ValueError) as error:
         raise Refused(f"--problems: {error}") from None
-    if not problems:
-        raise Refused(f"--problems {path}: no rows in it")
-    return hashlib.sha256(path.read_bytes()).hexdigest()

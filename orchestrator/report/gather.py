@@ -38,7 +38,7 @@ from orchestrator.state.observed_plan import ObservedPlan
 EXAMPLES_PER_LABEL = 1
 # What runs that are compared must have alike, whatever their arms do: docs/protocol.md 6.2's guard.
 ALIKE = (
-    *("model", "problems", "problems_sha256", "held_out_share", "modes", "hint", "hint_seed"),
+    *("model", "problems", "problems_sha256", "held_out_share", "not_unique", "modes", "hint", "hint_seed"),
     *("adapter", "lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "temperature", "top_p"),
     *("reward_compiles", "reward_solves", "reward_variety", "advantage", "aggregate", "clip", "kl", "skip_tied"),
     *("steps", "lr", "schedule", "warmup", "beta1", "beta2", "weight_decay", "grad_clip", "device", "dtype", "threads"),

@@ -10,10 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from core.environment.pairs import AUTHORED
 from core.runs import durable
 from core.spec import RunSpec, TrainConfig
+from orchestrator import cli
 from orchestrator.planning import plan as planning
 from orchestrator.planning.matrix import BUILT_IN, Arm, Matrix, read_matrix
 from orchestrator.planning.resolve import read_choices
@@ -24,6 +26,7 @@ from orchestrator.store.plan_dir import choose_plan
 from support.fake_home import FakeHome, tree
 
 MATRIX = Matrix("mine", "smoke", (41, 42), (Arm("vanilla", "vanilla"), Arm("no_loophole", "no_loophole")))
+runner = CliRunner()
 ROW = {
     "id": 1, "prompt": [{"role": "system", "content": "s"}, {"role": "user", "content": "u and should pass all tests"}],
     "answer": ["assert Solution().f(1) == 1"], "gt_answer": ["assert Solution().f(1) == 1"],
@@ -161,6 +164,38 @@ def test_rows_too_few_for_one_step_are_refused(source: FakeHome, tmp_path: Path)
     rows.write_text(json.dumps(ROW) + "\n")
     with pytest.raises(Refused, match="1 rows leave 0 to train on"):
         draft(problems=str(rows))
+
+
+OPEN = "u and should pass all tests. If there are several answers, return any of them."
+
+
+def rows_with_open_ones(path: Path, *not_unique: int) -> Path:
+    """Ten rows, ids 0 to 9, of which 8 and 9 are held out."""
+    texts = {i: OPEN if i in not_unique else ROW["prompt"][1]["content"] for i in range(10)}
+    prompts = {i: [ROW["prompt"][0], {"role": "user", "content": text}] for i, text in texts.items()}
+    path.write_text("".join(json.dumps(ROW | {"id": i, "prompt": prompts[i]}) + "\n" for i in range(10)))
+    return path
+
+
+def test_a_plan_names_the_rows_whose_answers_are_not_unique(
+    source: FakeHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_with_open_ones(tmp_path / "rows.jsonl", 3, 9)
+    plan, _ = planning.write_plan(source.home, draft(problems=str(rows)))
+    assert plan.content["rows"]["count"] == 10
+    assert [(row["id"], row["rule"], row["judged"]) for row in plan.content["rows"]["not_unique"]] == [
+        ("3", "open", False), ("9", "open", False),
+    ]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "500")
+    shown = runner.invoke(cli.app, ["plan", "smoke", "--problems", str(rows), "--arms", "vanilla", "--dry-run"]).stdout
+    assert "2 of 10 rows admit other answers than the listed one: 3 (no checker), 9 (no checker)" in shown
+
+
+def test_rows_left_out_of_training_are_missed_when_the_plan_is_made(source: FakeHome, tmp_path: Path) -> None:
+    rows = str(rows_with_open_ones(tmp_path / "rows.jsonl", *range(8)))
+    draft(MATRIX, problems=rows)
+    with pytest.raises(Refused, match="10 rows leave 0 to train on"):
+        draft(MATRIX, "not_unique=leave_out", problems=rows)
 
 
 def test_a_lost_run_directory_is_written_again(source: FakeHome) -> None:
