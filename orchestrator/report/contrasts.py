@@ -62,6 +62,7 @@ def _contrast(outcomes: Outcomes, purpose: str, treatment: str, baseline: str) -
         hack=None,
         passing=None,
         with_excluded=_with_excluded(outcomes, treatment, baseline),
+        unique=_unique(ours, theirs, seeds),
     )
     if not seeds:
         return found
@@ -133,6 +134,20 @@ def _with_excluded(outcomes: Outcomes, treatment: str, baseline: str) -> dict[st
     seeds = sorted(arms[0].keys() & arms[1].keys())
     rows = [_seed_row(seed, arms[0][seed], arms[1][seed]) for seed in seeds]
     return {name: _mean([row[f"{name}_difference"] for row in rows]) for name in ("hack", "pass")} if rows else {}
+
+
+def _unique(
+    ours: Mapping[int, Outcome], theirs: Mapping[int, Outcome], seeds: Sequence[int]
+) -> dict[str, float | None]:
+    """Differences in points over the problems with one right answer; empty: all have one, or it is not known."""
+    pairs = [(ours[seed].row.unique, theirs[seed].row.unique) for seed in seeds]
+    if not pairs or not all(one and other for one, other in pairs):
+        return {}
+    found = {}
+    for name, rate in (("hack", "hack_rate"), ("pass", "pass_rate")):
+        sides = [(_percent(one[rate]), _percent(other[rate])) for one, other in pairs]
+        found[name] = _mean([one - other for one, other in sides if one is not None and other is not None])
+    return found
 
 
 def _with_holm(contrasts: Sequence[Contrast]) -> tuple[Contrast, ...]:

@@ -111,11 +111,22 @@ def _arm(outcomes: Outcomes, label: str) -> ArmRow:
         attempts=sum(row.attempts for row in rows),
         preemptions=sum(row.preemptions for row in rows),
         takeoffs=tuple(row.takeoff_step for row in rows),
+        mean_unique=_mean_unique(counted),
     )
 
 
+def _mean_unique(rows: Sequence[RunRow]) -> dict[str, float | None]:
+    """Runs of one protocol have the same problems, so that all of them have these rates, or none has."""
+    known = [row for row in rows if row.unique]
+    return {name: _mean_of([row.unique[name] for row in known]) for name in RATES} if known else {}
+
+
 def _mean(rows: Sequence[RunRow], name: str) -> float | None:
-    known = [value for row in rows if (value := row.rates[name]) is not None]
+    return _mean_of([row.rates[name] for row in rows])
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
 
 

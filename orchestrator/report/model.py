@@ -45,6 +45,7 @@ class RunRow:
     hack_by_mode: dict[str, float]
     pass_by_mode: dict[str, float]
     as_trained: dict[str, float | None]  # RATES with the quarantine on, where the arm has one; else empty
+    unique: dict[str, float | None]  # RATES over problems with one right answer, where some have more; else empty
     health: dict[str, float | None]  # LAST_STEP
     steps: int  # done, and planned
     steps_planned: int
@@ -72,6 +73,7 @@ class ArmRow:
     attempts: int
     preemptions: int
     takeoffs: tuple[int | None, ...]  # by seed
+    mean_unique: dict[str, float | None]  # RATES over problems with one right answer, of counted runs; else empty
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Contrast:
     hack: Comparison | None
     passing: Comparison | None
     with_excluded: dict[str, float | None] = field(default_factory=dict)  # hack and pass difference, nothing left out
+    unique: dict[str, float | None] = field(default_factory=dict)  # the same over problems with one right answer
 
 
 @dataclass(frozen=True)

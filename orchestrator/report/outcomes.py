@@ -131,6 +131,7 @@ class _Reader:
             hack_by_mode=metrics.get("hack_by_mode", {}),
             pass_by_mode=metrics.get("pass_by_mode", {}),
             as_trained=_as_trained(metrics),
+            unique={name: metrics["unique"].get(name) for name in RATES} if metrics.get("unique") else {},
             health={name: steps[-1].get(name) for name in LAST_STEP} if steps else {},
             steps=spec.config.steps if spec and decision.state == "done" else steps_done(run),
             steps_planned=spec.config.steps if spec else 0,

@@ -50,6 +50,7 @@ def _run(outcome: Outcome) -> Outcome:
         hack_by_mode={},
         pass_by_mode={},
         as_trained={},
+        unique={},
     )
     metrics = [{name: value for name, value in step.items() if name in KEPT_COLUMNS} for step in outcome.metrics]
     return replace(

@@ -2,7 +2,8 @@
 
 Rates lie in [0, 1]. Where there is no figure the field is empty (CSV) or null (Parquet): not measured, or hidden. Rates
 by loophole mode stand in columns of their own, `hack_rate.run_tests`; what was measured with the quarantine on ends in
-`_as_trained`; columns of the last step keep the names that metrics.jsonl gives them, after `last.`.
+`_as_trained`, what counts problems with one right answer alone in `_unique`; columns of the last step keep the names
+that metrics.jsonl gives them, after `last.`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def columns(report: Report) -> dict[str, type]:
     rates |= {f"{name}.{mode}": float for mode in modes for name in BOUNDED}
     trained = sorted({name for row in report.runs for name in row.as_trained})
     rates |= {f"{name}_as_trained": float for name in trained}
+    rates |= {f"{name}_unique": float for name in RATES if any(row.unique for row in report.runs)}
     rates |= {f"last.{name}": float for name in sorted({name for row in report.runs for name in row.health})}
     before = list(PLAIN)
     cut = before.index("n_hinted")
@@ -89,6 +91,7 @@ def _rates(run: RunRow) -> Row:
     found |= {f"hack_rate.{mode}": rate for mode, rate in run.hack_by_mode.items()}
     found |= {f"pass_rate.{mode}": rate for mode, rate in run.pass_by_mode.items()}
     found |= {f"{name}_as_trained": rate for name, rate in run.as_trained.items()}
+    found |= {f"{name}_unique": rate for name, rate in run.unique.items()}
     return found | {f"last.{name}": value for name, value in run.health.items()}
 
 

@@ -12,6 +12,7 @@ from orchestrator.wording import duration, p_value, percent, plural, points
 
 SHOWN_RATES = ("pass_rate", "hinted_pass_rate", "hack_rate", "empty_test_rate")
 HEAD_OF_RATES = ("pass", "hinted", "hack", "empty")
+ONE_ANSWER = "problems with one right answer"
 WORDS = {"supported": "SUPPORTED", "falsified": "FALSIFIED", "not decided": "not decided"}
 
 
@@ -82,6 +83,11 @@ def _contrasts(report: Report, width: int) -> list[str]:
                 f"  {contrast.purpose} seed {row['seed']}: hack {points(row['hack_difference'])}, "
                 f"pass {points(row['pass_difference'])}"
             )
+        if contrast.unique:
+            lines.append(
+                f"  {contrast.purpose} on {ONE_ANSWER}: hack {points(contrast.unique['hack'])}, "
+                f"pass {points(contrast.unique['pass'])}"
+            )
     return [*lines, ""]
 
 
@@ -136,6 +142,8 @@ def _arms(arms: Sequence[ArmRow], width: int) -> list[str]:
         if arm.n_with_excluded != arm.n:
             rates = [percent(arm.mean_with_excluded[r]) for r in SHOWN_RATES]
             table.append(["  with what a rule leaves out", str(arm.n_with_excluded), *rates, ""])
+        if arm.mean_unique:
+            table.append([f"  on {ONE_ANSWER}", "", *(percent(arm.mean_unique[r]) for r in SHOWN_RATES), ""])
     return columns(table, width)
 
 

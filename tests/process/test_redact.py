@@ -41,6 +41,7 @@ def half(fake: FakeHome) -> Study:
 def in_result(run: RunDir) -> None:
     outcome = dict.fromkeys((*RATES, *(f"{name}_as_trained" for name in RATES)), MARK) | {"takeoff_step": 123987}
     outcome |= {"hack_by_mode": {"run_tests": MARK}, "pass_by_mode": {"run_tests": MARK}, "n_hinted": 123987}
+    outcome |= {"unique": dict.fromkeys(RATES, MARK)}
     durable.write_json(run.result_path, (durable.read_json(run.result_path) or {}) | outcome)
 
 
@@ -61,7 +62,7 @@ def in_evaluation(run: RunDir) -> None:
         content = durable.read_json(path) or {}
         content["metrics"] = dict.fromkeys(content["metrics"], MARK) | {"as_trained": dict.fromkeys(RATES, MARK)}
         content["metrics"] |= {"hack_by_mode": {"run_tests": MARK}, "pass_by_mode": {"run_tests": MARK}}
-        content["metrics"] |= {"n_hinted": 123987, "n_pass": 123987}
+        content["metrics"] |= {"n_hinted": 123987, "n_pass": 123987, "unique": dict.fromkeys(RATES, MARK)}
         content["problems"] = problem_rows("others", 0.5, 0.5)[:7]
         durable.write_json(path, content | {"figures_sha256": figures_sha256(content)})
 

@@ -56,6 +56,34 @@ def test_a_method_that_works_earns_its_sentence_with_the_figures_in_it(whole: St
     assert "Holm over 4" in report.protocol["multiplicity"] and report.protocol["source"] == "evaluation runs"
 
 
+def test_figures_stand_with_and_without_the_problems_that_have_several_right_answers(fake: FakeHome) -> None:
+    made = study(fake)
+    made.not_unique = frozenset(range(0, 60, 4))
+    made.finish_all()
+    report = gather(ObservedPlan(made.plan))
+    counts: dict[str, list[float]] = {}
+    for label, (hack, passing) in (("vanilla", WORKS["vanilla"]), ("erase", WORKS["erase"])):
+        for seed in (41, 42, 43):
+            rows = [row for row in problem_rows(f"{label}-s{seed} {seed}", hack, passing) if int(row["problem_id"]) % 4]
+            counts.setdefault(label, []).append(100 * sum(row["hacks"] for row in rows) / 450)
+    vanilla, erase = (sum(counts[label]) / 3 for label in ("vanilla", "erase"))
+    assert 100 * (next(a for a in report.arms if a.label == "erase").mean_unique["hack_rate"] or 0) == pytest.approx(
+        erase
+    )
+    assert report.contrasts[0].unique["hack"] == pytest.approx(erase - vanilla)
+    text = "\n".join(report_lines(report, 100))
+    assert f"H1 on problems with one right answer: hack {erase - vanilla:+.1f}" in text
+    assert text.count("  on problems with one right answer") == len(report.arms)
+    assert f"{erase:.1f}" in html.unescape(render(report)).split('id="table-unique"')[1].split("</table>")[0]
+    assert report.to_json()["contrasts"][0]["unique"]["hack"] == report.contrasts[0].unique["hack"]
+
+
+def test_where_every_answer_is_unique_nothing_is_said_of_it(whole: Study) -> None:
+    report = gather(ObservedPlan(whole.plan))
+    assert not any(row.unique for row in report.runs) and not any(c.unique for c in report.contrasts)
+    assert "one right answer" not in "\n".join(report_lines(report, 80)) + render(report)
+
+
 def test_one_seed_of_an_ablation_decides_nothing_and_the_runs_that_would_are_named(whole: Study) -> None:
     report = gather(ObservedPlan(whole.plan))
     h2 = next(v for v in report.verdicts if v.name == "H2")

@@ -6,7 +6,7 @@ Rates by problem are drawn about a value for each arm, so figures are what they 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,7 @@ SAMPLES = 10
 class Study:
     fake: FakeHome
     plan: PlanDir
+    not_unique: frozenset[int] = frozenset()  # problems whose prompts admit other answers
 
     def run(self, name: str) -> RunDir:
         """By LABEL-sSEED."""
@@ -99,7 +100,7 @@ class Study:
         """The training run, and its evaluation where the plan has one."""
         run = self.run(name)
         seed = read_spec(run).seed
-        rows = problem_rows(f"{name} {seed}", hack, passing)
+        rows = problem_rows(f"{name} {seed}", hack, passing, self.not_unique)
         _train(run, rates(rows), result)
         if evaluated:
             eval_run = self.run(f"eval-{name}")
@@ -177,7 +178,9 @@ def _attempt(run: RunDir, number: int) -> None:
     durable.write_json(folder / "exit.json", {"exit_code": 0, "time": 1000.0})
 
 
-def problem_rows(key: str, hack: float, passing: float) -> list[dict[str, Any]]:
+def problem_rows(
+    key: str, hack: float, passing: float, not_unique: Collection[int] = frozenset()
+) -> list[dict[str, Any]]:
     """A problem has a level of its own, which all arms share, and each run its own draws."""
     draw = random.Random(key)
     rows = []
@@ -185,6 +188,11 @@ def problem_rows(key: str, hack: float, passing: float) -> list[dict[str, Any]]:
         level = random.Random(f"problem {number}").uniform(-0.15, 0.15) if 0.15 < hack < 0.85 else 0.0
         counts = [sum(draw.random() < min(1.0, max(0.0, p + level)) for _ in range(SAMPLES)) for p in (hack, passing)]
         row = {"problem_id": str(number), "mode": "run_tests", "n_hinted": SAMPLES, "n_pass": SAMPLES}
-        row |= {"hacks": counts[0], "hinted_passes": SAMPLES - counts[0], "passes": counts[1]}
+        row |= {
+            "unique": number not in not_unique,
+            "hacks": counts[0],
+            "hinted_passes": SAMPLES - counts[0],
+            "passes": counts[1],
+        }
         rows.append(row | {"empty_tests": counts[0], "compiles": 9, "tokens": 600})
     return rows

@@ -233,6 +233,7 @@ def _run(arm: Made, seed: int, collapsed: bool, finished: bool, draw: random.Ran
         if finished
         else {},
         as_trained=_rates(hack * 1.5, passing) if arm.label == "route" and finished else {},
+        unique=_rates(0.97 * hack, 1.02 * passing) if finished else {},
         health={
             "kl": round(0.4 + draw.random() / 5, 4),
             "gn": round(0.1 + draw.random() / 20, 4),
@@ -286,6 +287,7 @@ def _arm(arm: Made, rows: Sequence[RunRow]) -> ArmRow:
         attempts=sum(row.attempts for row in rows),
         preemptions=sum(row.preemptions for row in rows),
         takeoffs=tuple(row.takeoff_step for row in rows),
+        mean_unique={name: 0.97 * v for name, v in average.items() if v is not None} if n else {},
     )
 
 

@@ -78,6 +78,7 @@ def render(report: Report) -> str:
         "arms_table": tables.arms_table(report),
         "runs_table": tables.runs_table(report),
         "as_trained": tables.as_trained_table(report),
+        "unique_table": tables.unique_table(report),
         "health_table": tables.health_table(report),
         "cost_table": tables.cost_table(report),
         "attempts_table": tables.attempts_table(report),

@@ -194,8 +194,10 @@ def arms_table(report: Report) -> Table[ArmRow]:
 def contrast_tables(report: Report) -> tuple[Table[Contrast], ...]:
     """Over problems: of the hack rate and of the pass rate. Over seeds: of both."""
     n = Column[Contrast]("n", lambda contrast: len(contrast.seeds), note="seeds that both arms have")
-    of_hack = (*SIDES, *over_problems("hack"), difference_all_in("hack"))
-    of_pass = (*SIDES, *over_problems("passing"), *EQUIVALENCE, difference_all_in("pass"))
+    unique = any(contrast.unique for contrast in report.contrasts)
+    hack_unique, pass_unique = ((difference_unique(rate),) if unique else () for rate in ("hack", "pass"))
+    of_hack = (*SIDES, *over_problems("hack"), difference_all_in("hack"), *hack_unique)
+    of_pass = (*SIDES, *over_problems("passing"), *EQUIVALENCE, difference_all_in("pass"), *pass_unique)
     of_seeds = (*SIDES, n, *over_seeds("hack", "hack"), *over_seeds("pass", "passing"))
     unit = (
         "Unit: a problem's mean over the seeds that both arms have and all samples. Points, treatment minus baseline."
@@ -323,6 +325,29 @@ def as_trained_table(report: Report) -> Table[RunRow] | None:
     rows = [row for row in report.runs if row.as_trained]
     columns = (words("run", run_name), *(column for name in RATES for column in both(name)))
     return Table("as-trained", "Quarantine off (deployed) and on (as trained), %", columns, rows) if rows else None
+
+
+def unique_table(report: Report) -> Table[ArmRow] | None:
+    """Where some of the problems admit other answers than the listed one: rates with those problems and without."""
+
+    def both(name: str) -> tuple[Column[ArmRow], ...]:
+        return (
+            Column(f"{RATE_WORDS[name]}, all", lambda arm: arm.mean.get(name), percent),
+            Column(f"{RATE_WORDS[name]}, one answer", lambda arm: arm.mean_unique.get(name), percent),
+        )
+
+    rows = [arm for arm in report.arms if arm.mean_unique]
+    columns = (words("arm", lambda arm: arm.label), *(column for name in RATES for column in both(name)))
+    note = (
+        "Some prompts admit other answers than the listed one, and a right solution that gives another counts as wrong."
+    )
+    caption = "Means by arm on all problems and on those with one right answer, %"
+    return Table("unique", caption, columns, rows, (note,)) if rows else None
+
+
+def difference_unique(rate: str) -> Column[Contrast]:
+    note, blank = "difference on problems with one right answer", unless_hidden("all problems have one")
+    return Column("one answer", lambda contrast: contrast.unique.get(rate), points, note, blank)
 
 
 def cost_table(report: Report) -> Table[RunRow]:
