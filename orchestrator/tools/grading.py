@@ -40,6 +40,8 @@ class Totals:
     bad: int = 0
     unjudged: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    refused: int = 0  # not the listed answer, and right by the row's own rule
+    open: int = 0  # of rows that admit other answers and have no checker
 
     def count(self, answer: Mapping[str, Any]) -> None:
         self.rows += 1
@@ -49,6 +51,8 @@ class Totals:
             self.unjudged += 1
         else:
             self.labels[answer["label"]] += 1
+            self.refused += answer["gt_accepted"] is True and not answer["gt_correct"]
+            self.open += answer["gt_accepted"] is None
 
 
 def grade_file(path: Path, problems_path: Path | None, out: TextIO, workers: int) -> Totals:
@@ -179,6 +183,11 @@ def summary(totals: Totals) -> list[str]:
     """For the last lines of a terminal: how many, what labels, what was wrong."""
     counts = ", ".join(f"{label} {n}" for label, n in totals.labels.most_common())
     lines = [f"graded {totals.labels.total()} of {totals.rows} rows{': ' + counts if counts else ''}"]
+    if totals.refused or totals.open:
+        lines.append(
+            f"gt_accepted: {totals.refused} refused that its row's own rule accepts; "
+            f"{totals.open} of rows whose rule is open"
+        )
     if totals.bad:
         lines.append(f"{totals.bad} rows could not be read; each is answered with its line and error")
     if totals.unjudged:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.runs import durable
+from core.training.evaluate import rates
 from orchestrator.report.gather import gather
 from orchestrator.report.model import Report
 from orchestrator.report.page.render import render
@@ -76,6 +77,13 @@ def test_figures_stand_with_and_without_the_problems_that_have_several_right_ans
     assert text.count("  on problems with one right answer") == len(report.arms)
     assert f"{erase:.1f}" in html.unescape(render(report)).split('id="table-unique"')[1].split("</table>")[0]
     assert report.to_json()["contrasts"][0]["unique"]["hack"] == report.contrasts[0].unique["hack"]
+
+
+def test_problems_of_an_evaluation_of_before_this_was_known_count_as_unique() -> None:
+    rows = problem_rows("old", 0.5, 0.5)
+    for row in rows:
+        del row["unique"]
+    assert rates(rows) == rates(problem_rows("old", 0.5, 0.5)) and "unique" not in rates(rows)
 
 
 def test_where_every_answer_is_unique_nothing_is_said_of_it(whole: Study) -> None:

@@ -5,6 +5,7 @@ import pytest
 from core.environment.hints import shown_tests
 from core.environment.problems import MODES, Message, Problem, fenced
 from core.environment.rewards import GradeItem, extract_code, grade, label_of, payment
+from core.environment.uniqueness import OPEN, TOLERANCE, Rule
 from core.sandbox.pool import Sandbox
 from support.patience import patient
 
@@ -67,6 +68,31 @@ def graded(sandbox, code, mode="run_tests", problem=PROBLEM, **options):
 )
 def test_code_is_what_stands_in_python_or_unmarked_fences(completion, code):
     assert extract_code(completion) == code
+
+
+NEAR = dataclasses.replace(PROBLEM, rule=Rule(TOLERANCE, tolerance=1e-5))
+OPEN_ENDED = dataclasses.replace(PROBLEM, rule=Rule(OPEN))
+RAISING = "class Solution:\n    def twice(self, n):\n        return 2 * n if n else 1 / 0\n"
+LEAVING = "import os\n" + RAISING.replace("1 / 0", "os._exit(0)")
+
+
+@pytest.mark.parametrize(
+    "code, of_near, of_open, of_unique",
+    [
+        (RIGHT, True, None, True),
+        (RIGHT.replace("n + n", "n + n + 1e-6"), True, None, False),
+        (RIGHT.replace("n + n", "n + n + 1e-3"), False, None, False),
+        (RAISING, False, None, False),
+        (LEAVING, False, None, False),
+        ("nonsense(", False, None, False),
+    ],
+)
+def test_the_rows_rule_changes_what_is_accepted_and_neither_label_nor_reward(
+    sandbox, code, of_near, of_open, of_unique
+):
+    grades = [graded(sandbox, code + EMPTY, problem=problem) for problem in (NEAR, OPEN_ENDED, PROBLEM)]
+    assert [g.gt_accepted for g in grades] == [of_near, of_open, of_unique]
+    assert len({(g.label, g.reward, g.gt_correct, g.strict_hack, g.exploited) for g in grades}) == 1
 
 
 # code -> label, own tests pass (E), stub passes (C), canonical fails (D), reward

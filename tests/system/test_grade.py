@@ -14,7 +14,7 @@ from support.paths import REPO
 
 KEYS = {
     *("id", "compiles", "gt_correct", "gt_naive", "passed", "exploited", "label", "strict_hack", "loose_hack"),
-    *("stub_pass", "mechanism", "reward", "error", "seconds", "unjudged"),
+    *("stub_pass", "mechanism", "reward", "error", "seconds", "unjudged", "gt_accepted"),
 }
 ROW = {
     "id": 3243,
@@ -42,6 +42,24 @@ def grpoq(*arguments, expect=0, **environment):
 def written(path, *rows):
     path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
     return path
+
+
+def test_what_the_rows_own_rule_accepts_stands_beside_the_benchmarks_label(tmp_path):
+    near = ROW | {"accepts": {"tolerance": 1e-5}}
+    off = "class Solution:\n    def twice(self, n):\n        return 2 * n + {}"
+    rows = [
+        {"id": n, "problem": problem, "completion": fenced(off.format(error))}
+        for n, (problem, error) in enumerate(
+            [(near, 1e-6), (near, 1e-3), (ROW | {"accepts": "open"}, 1e-6), (ROW, 1e-6)]
+        )
+    ]
+    done = grpoq("grade", written(tmp_path / "in.jsonl", *rows), "--out", tmp_path / "out.jsonl")
+    answers = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(a["gt_correct"], a["gt_accepted"]) for a in answers] == [
+        (False, True), (False, False), (False, None), (False, False),
+    ]  # fmt: skip
+    assert {(a["label"], a["reward"]) for a in answers} == {("Incorrect", 0.5)}
+    assert "1 refused that its row's own rule accepts; 1 of rows whose rule is open" in done.stderr
 
 
 def test_rows_come_back_in_order_with_every_key(tmp_path):
