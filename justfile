@@ -43,6 +43,10 @@ mutations problems seed="0":
 peer-labels *args:
     PYTHONPATH=.:tests uv run python -m support.peer_labels "$@"
 
+# an independent right solution for every row of a benchmark file, and which of them are refused: docs/mutations.md
+refused problems:
+    PYTHONPATH=.:tests uv run python -m support.refusal_study --problems "$1" --out docs/results/refused.json
+
 # find every point at which a process may be killed, and write docs/kills.md
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table

@@ -15,7 +15,7 @@ import json
 import random
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 
 NANO_POOL = Path(__file__).parent / "nano" / "teacher.jsonl"
+GRADE = Grade.__dataclass_fields__
+OLDEST_GRADE = {name for name, field in GRADE.items() if field.default is MISSING}  # pools of before lack the others
 FIELDS = ("problem_id", "mode", "test_func_name", "completion", "reward", "grade")
 
 
@@ -73,7 +75,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"field {missing[0]!r}: missing")
     if row["mode"] not in MODES:
         raise ValueError(f"field 'mode': unknown loophole mode {row['mode']!r}")
-    if not isinstance(row["grade"], dict) or set(row["grade"]) != set(Grade.__dataclass_fields__):
+    if not isinstance(row["grade"], dict) or not OLDEST_GRADE <= set(row["grade"]) <= set(GRADE):
         raise ValueError("field 'grade': it must hold every field of a grade; build the pool anew")
     return row
 
@@ -112,7 +114,8 @@ def write(rows: Sequence[Mapping[str, Any]], path: Path) -> str:
 
 def row_of(rollout: Mapping[str, Any]) -> dict[str, Any]:
     """A line of a run's rollouts.jsonl as a pool holds it, with the environment's payment, not an arm's."""
-    grade = {name: rollout[name] for name in Grade.__dataclass_fields__ if name not in ("reward", "seconds")}
+    names = [name for name in GRADE if name in rollout or name in OLDEST_GRADE]
+    grade = {name: rollout[name] for name in names if name not in ("reward", "seconds")}
     kept = {name: rollout[name] for name in ("problem_id", "mode", "test_func_name", "completion")}
     return kept | {"reward": rollout["payment"], "grade": grade | {"reward": rollout["payment"], "seconds": 0.0}}
 
