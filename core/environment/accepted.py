@@ -16,6 +16,8 @@ from core.environment.problems import Problem
 from core.environment.uniqueness import ANY_ORDER, CHECKER, EXACT, LISTED, OPEN, TOLERANCE, Rule
 from core.sandbox.jail.answers import MAX_DEPTH, matches
 
+# Judged code can make ints of one hash: a set of n of them takes n * n / 2 comparisons to build.
+MAX_MEMBERS = 1_000
 NOT_DATA = object()  # what `decoded` makes of an answer that describes no value
 _COLLECTIONS: dict[str, Callable[[list], object]] = {"tuple": tuple, "set": set, "frozenset": frozenset, "dict": dict}
 
@@ -48,7 +50,8 @@ def _accepts(rule: Rule, number: int, case: Case, answer: object) -> bool | None
 def decoded(answer: object, depth: int = 0) -> Any:
     """The value that an answer's tagged JSON (core.sandbox.jail.answers) describes, of builtin types, or NOT_DATA.
 
-    NOT_DATA too for a foreign object, for a call that raised, and for anything that judged code has made up.
+    NOT_DATA too for a foreign object, for a call that raised, for a set or dict of more than MAX_MEMBERS, and for
+    anything that judged code has made up.
     """
     if depth > MAX_DEPTH:
         return NOT_DATA
@@ -62,7 +65,9 @@ def decoded(answer: object, depth: int = 0) -> Any:
         if isinstance(content, str) and tag in ("int", "bytes"):
             return int(content, 16) if tag == "int" else bytes.fromhex(content)
         items = decoded(content, depth + 1)
-        return _COLLECTIONS[tag](items) if isinstance(items, list) and tag in _COLLECTIONS else NOT_DATA
+        if not isinstance(items, list) or tag not in _COLLECTIONS or (tag != "tuple" and len(items) > MAX_MEMBERS):
+            return NOT_DATA
+        return _COLLECTIONS[tag](items)
     except (TypeError, ValueError):  # not hexadecimal, an unhashable member, a pair of three
         return NOT_DATA
 

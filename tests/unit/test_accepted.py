@@ -13,7 +13,17 @@ from core.environment import audit
 from core.environment.accepted import NOT_DATA, accepted, decoded
 from core.environment.asserts import parse_asserts
 from core.environment.checkers import furthest_nodes
-from core.environment.problems import KEEP, LEAVE_OUT, Problem, load_problems, problem_from_row, train_and_held_out
+from core.environment.hints import HINTS
+from core.environment.problems import (
+    KEEP,
+    LEAVE_OUT,
+    MODES,
+    Problem,
+    load_problems,
+    problem_from_row,
+    prompt_messages,
+    train_and_held_out,
+)
 from core.sandbox.jail.answers import encoded
 from support.benchmark_row import benchmark_row
 from support.shared_data import ROWS, shared_file
@@ -183,6 +193,30 @@ def test_an_answer_nested_without_end_is_no_value() -> None:
     for _ in range(900):
         deep = [deep]
     assert decoded(deep) is NOT_DATA
+
+
+def test_members_of_one_hash_cost_no_time() -> None:
+    alike = [n * (2**61 - 1) for n in range(50_000)]
+    assert len(set(map(hash, alike))) == 1
+    for tag in ("set", "frozenset"):
+        assert decoded({tag: alike}) is NOT_DATA
+    assert decoded({"dict": [[n, 0] for n in alike]}) is NOT_DATA
+    assert decoded({"tuple": alike}) == tuple(alike)
+
+
+@pytest.mark.parametrize("hint", HINTS)
+def test_no_hint_is_taken_for_words_that_admit_other_answers(hint: str) -> None:
+    for text, unique in (("", True), ("If there are several answers, return any of them.", False)):
+        of = problem(f"{text}\n# Add your code here\n```")
+        for mode in MODES:
+            posed = prompt_messages(of, mode, hint)[1]["content"]
+            assert problem_from_row(row_of(posed), prompts=False).rule.unique is unique
+
+
+def row_of(text: str) -> dict[str, Any]:
+    row = benchmark_row(7) | {"func_name": "Solution().f", "gt_answer": ["assert Solution().f(n = 1) == 1"]}
+    row["prompt"][1]["content"] = text
+    return row
 
 
 def furthest_by_walking(edges: list[list[int]]) -> list[set[int]]:
