@@ -8,6 +8,9 @@ from pathlib import Path
 
 def cache_folder() -> Path:
     """GRPOQ_CACHE, or the platform's cache directory."""
-    import platformdirs  # only here: `status` needs none
+    named = os.environ.get("GRPOQ_CACHE")
+    if named:
+        return Path(named)
+    import platformdirs  # only here: `status` needs none, nor does the sandbox where the place is named
 
-    return Path(os.environ.get("GRPOQ_CACHE") or platformdirs.user_cache_dir("grpoq"))
+    return Path(platformdirs.user_cache_dir("grpoq"))

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.sandbox.image import CORE, GRADER, python_command
+from core.sandbox.jail.namespaces import DEVICES, KEPT
+
 CHOICE_VARIABLE = "GRPOQ_SANDBOX"  # names a level; without it the best that works here is taken, `limits` never
 WRITABLE_BYTES = 64 << 20
 INSIDE = "/box"  # where children's directories are made, in levels with a root of their own
 
-CORE = Path(__file__).resolve().parents[1]
 # -S -s -P and the server's environment stand in for -I, which would also ignore PYTHONHASHSEED.
 SERVER_FLAGS = ("-S", "-s", "-P", "-B")
 SERVER_PROGRAM = "; ".join(
@@ -28,14 +30,8 @@ SERVER_PROGRAM = "; ".join(
         "server.main(sys.argv[2])",
     )
 )
-CAPABILITIES = (
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "KILL",
-    "SETUID",
-    "SETGID",
-)  # of a root's server, not of its children
+# The kernel's out-of-memory killer takes a server before whoever has started it.
+KILLED_FIRST = ("/bin/sh", "-c", '{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)
@@ -46,51 +42,38 @@ class Level:
     covers: tuple[str, ...]
     leaves_open: tuple[str, ...]
     own_root: bool  # a file system view of its own, with INSIDE in it
+    hides_files: bool  # shows a copy of Python (core.sandbox.image) and nothing else
     command: Callable[[dict, int], list[str]]
 
 
-def visible_paths() -> list[str]:
-    """All that judged code may read: system libraries, this Python, and the server's own modules."""
-    prefix = [sys.base_prefix, os.path.realpath(sys.base_prefix)]
-    system = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/ld.so.cache", "/etc/localtime"]
-    ours = [str(CORE / name) for name in ("__init__.py", "sandbox/__init__.py", "sandbox/jail")]
-    below_usr = [path for path in prefix if path != "/usr" and not path.startswith("/usr/")]
-    return list(dict.fromkeys([*system, *below_usr, *ours]))
-
-
 def _python(settings: dict) -> list[str]:
-    return [
-        os.path.realpath(sys.executable),
-        *SERVER_FLAGS,
-        "-c",
-        SERVER_PROGRAM,
-        str(CORE.parent),
-        json.dumps(settings),
-    ]
+    if settings["visible"]:
+        image = Path(settings["visible"][0])
+        command, modules = python_command(image), image / GRADER
+    else:
+        command, modules = [os.path.realpath(sys.executable)], CORE.parent
+    return [*command, *SERVER_FLAGS, "-c", SERVER_PROGRAM, str(modules), json.dumps(settings)]
 
 
 def _bubblewrap(settings: dict, pid_fd: int) -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise OSError("bubblewrap (the program bwrap) is not installed")
-    as_root = os.geteuid() == 0
     command = [program, "--as-pid-1", "--info-fd", str(pid_fd)]
     command += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
-    command += [] if as_root else ["--unshare-user"]
+    command += [] if os.geteuid() == 0 else ["--unshare-user"]
     command += ["--cap-drop", "ALL"]
-    for name in CAPABILITIES if as_root else ():
+    for name in (*KEPT, "SYS_ADMIN"):  # the last to mount the box, then given up
         command += ["--cap-add", f"CAP_{name}"]
-    shown = [path for path in settings["visible"] if os.path.lexists(path)]
+    devices = [f"/dev/{name}" for name in DEVICES]
+    shown = [*settings["visible"], *devices]
     for folder in dict.fromkeys(str(parent) for path in shown for parent in reversed(Path(path).parents[:-1])):
         command += ["--perms", "0755", "--dir", folder]  # else only root could pass through
-    for path in shown:
-        if os.path.islink(path):
-            command += ["--symlink", os.readlink(path), path]
-        else:
-            command += ["--ro-bind", path, path]
-    command += ["--dev", "/dev", "--remount-ro", "/dev"]
-    command += ["--size", str(settings["writable_bytes"]), "--tmpfs", INSIDE, "--chdir", INSIDE, "--remount-ro", "/"]
-    return [*command, "--", *_python(settings)]
+    for path in settings["visible"]:
+        command += ["--ro-bind", path, path]
+    for path in devices:
+        command += ["--dev-bind", path, path]
+    return [*command, "--dir", INSIDE, "--remount-ro", "/", "--", *_python(settings)]
 
 
 def _direct(settings: dict, pid_fd: int) -> list[str]:
@@ -110,8 +93,8 @@ _ALWAYS_OPEN = (
 LEVELS: dict[str, Level] = {
     level.name: level
     for level in (
-        Level("bubblewrap", _NAMESPACES_COVER, _ALWAYS_OPEN, True, _bubblewrap),
-        Level("namespaces", _NAMESPACES_COVER, _ALWAYS_OPEN, True, _direct),
+        Level("bubblewrap", _NAMESPACES_COVER, _ALWAYS_OPEN, True, True, _bubblewrap),
+        Level("namespaces", _NAMESPACES_COVER, _ALWAYS_OPEN, True, True, _direct),
         Level(
             "landlock",
             (
@@ -125,6 +108,7 @@ LEVELS: dict[str, Level] = {
                 "disk: what it writes in its directory counts against the disk until the check ends",
             ),
             False,
+            True,
             _direct,
         ),
         Level(
@@ -135,6 +119,7 @@ LEVELS: dict[str, Level] = {
                 "files: whatever its user may read or write, run directories and secrets of yours included",
                 "network, where the system-call filter is not available either",
             ),
+            False,
             False,
             _direct,
         ),

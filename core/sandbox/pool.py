@@ -25,9 +25,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from core.runs import host_memory
+from core.sandbox.image import ASKED, CORE, TOLD, default_place, environment, image_of, require_hidden
 from core.sandbox.jail.answers import NAME_LENGTH
 from core.sandbox.jail.test_function import STATES, State
-from core.sandbox.levels import CHOICE_VARIABLE, INSIDE, WRITABLE_BYTES, Level, candidates, visible_paths
+from core.sandbox.levels import CHOICE_VARIABLE, INSIDE, KILLED_FIRST, WRITABLE_BYTES, Level, candidates
+from core.sandbox.users import ChildUser
 
 CPU_LIMIT_S = 4  # the benchmark's is 3 s by the clock; one and the same solution takes 2.2 to 2.7 s of CPU, by load
 WALL_LIMIT_S = 10.0  # without use of a CPU that was to be had
@@ -41,7 +43,8 @@ SERVER_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",  # sets must iterate alike always
     "PYTHONUTF8": "1",
     "PYTHONIOENCODING": "utf-8:backslashreplace",
-    "LANG": "C.UTF-8",
+    "LANG": "C",  # no locale of the machine's is loaded; Python's texts are UTF-8 all the same
+    "PYTHONCOERCECLOCALE": "0",
     "PATH": "/usr/bin:/bin",
 }
 
@@ -216,7 +219,7 @@ class Sandbox:
     def _server(self, reveals: bool, lane: int) -> "_Server":
         key = (reveals, lane)
         if key not in self._servers:
-            self._servers[key] = _Server(active_level(self._level), self._limits)
+            self._servers[key] = _Server(active_level(self._level), self._limits, TOLD if reveals else ASKED)
         return self._servers[key]
 
     def _forget(self, server: "_Server") -> None:
@@ -268,7 +271,7 @@ def why_not(level: Level) -> str | None:
     """
     probe = Check(kind="calls", setup="", program="", steps=("1 + 1",))
     try:
-        server = _Server(level, _limits(), listen=True)
+        server = _Server(level, _limits(), ASKED, listen=True)
     except OSError as error:
         return str(error)
     try:
@@ -290,31 +293,37 @@ class _ServerDied(Exception):
 class _Server:
     """One server process and the checks that it has been sent. Neither reading nor writing ever waits here."""
 
-    def __init__(self, level: Level, limits: dict[str, Any], listen: bool = False) -> None:
+    def __init__(self, level: Level, limits: dict[str, Any], kind: str, listen: bool = False) -> None:
         self._wall_limit_s = limits["wall_s"]
+        visible = [str(image_of(kind, default_place()))] if level.hides_files else []
+        require_hidden([Path(os.environ.get("GRPOQ_HOME") or "."), CORE.parent], visible)
+        self._user = ChildUser() if os.geteuid() == 0 else None
         self._folder = INSIDE
         if not level.own_root:
             self._folder = tempfile.mkdtemp(prefix="grpoq-sandbox-")
             Path(self._folder).chmod(0o711)  # children of another user pass through
         pid_reader, pid_writer = os.pipe()
+        last_pid = _last_pid() if level.own_root else -1
         settings = {
             "level": level.name,
             "root": self._folder,
-            "visible": visible_paths(),
+            "visible": visible,
             "writable_bytes": WRITABLE_BYTES,
             "pid_fd": pid_writer if level.name == "namespaces" else -1,
+            "last_pid_fd": last_pid,
+            "uid": self._user.uid if self._user else -1,
             **limits,
         }
         try:
             self._process = subprocess.Popen(
-                level.command(settings, pid_writer),
+                [*KILLED_FIRST, *level.command(settings, pid_writer)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if listen else None,
                 bufsize=0,
-                env=SERVER_ENVIRONMENT,
+                env=SERVER_ENVIRONMENT | (environment(Path(visible[0])) if visible else {}),
                 start_new_session=True,  # Ctrl-C is the trainer's to handle
-                pass_fds=(pid_writer,) if level.own_root else (),
+                pass_fds=[fd for fd in (pid_writer, last_pid) if level.own_root and fd >= 0],
             )
         except OSError:
             os.close(pid_reader)
@@ -323,6 +332,8 @@ class _Server:
             raise
         finally:
             os.close(pid_writer)
+            if last_pid >= 0:
+                os.close(last_pid)
         self.pid = _inner_pid(pid_reader) or self._process.pid
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._results = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -423,6 +434,16 @@ class _Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.wait()
+        if self._user:
+            self._user.close()
+
+
+def _last_pid() -> int:
+    """The kernel's last process number, to be set by a server in its own namespace; -1 where it cannot be."""
+    try:
+        return os.open("/proc/sys/kernel/ns_last_pid", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _inner_pid(reader: int) -> int:

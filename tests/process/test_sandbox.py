@@ -199,8 +199,8 @@ def test_each_child_has_a_fresh_folder_that_is_removed(sandbox):
     first, second = sandbox.run([write, calls(write.program + " ", "os.getcwd()")])
     assert first.stdout == second.stdout == "[]\n"
     assert first.files == second.files == {"result.txt": "PASS"}
-    assert first.answers != second.answers
-    assert not Path(first.answers[0]).exists() and not Path(second.answers[0]).exists()
+    assert first.answers == second.answers  # a name that counts would tell what has gone before
+    assert not Path(first.answers[0]).exists()
 
 
 def test_links_are_not_followed_when_files_are_read(sandbox):

@@ -18,13 +18,16 @@ PR_SET_PDEATHSIG = 1
 _MOUNT_SETATTR = 442  # the same on every architecture
 _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SCAFFOLD = "/proc"  # the new root is built over it: it is there, and nothing that is to be seen lies below it
+# Capabilities of a server: to give a child its user and folder, end it, remove what it left, number it anew.
+KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "CHECKPOINT_RESTORE": 40}
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def enter(visible: list[str], writable: str, size_bytes: int, pid_fd: int) -> None:
-    """Returns in a new process, the first of its PID namespace, whose root shows `visible` (read-only) and `writable`.
+def enter(visible: list[str], writable: str, pid_fd: int) -> None:
+    """Returns in a new process, the first of its PID namespace, whose root shows `visible`, read-only, and the empty
+    folder `writable`, for `finish_root`.
 
     The calling process stays behind, writes the new one's pid to `pid_fd` as JSON and ends as it ends. Raises OSError
     where the kernel refuses.
@@ -43,7 +46,19 @@ def enter(visible: list[str], writable: str, size_bytes: int, pid_fd: int) -> No
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() not in (0, outside):  # 0: the parent lives in another PID namespace
         os._exit(1)
-    _build_root(visible, writable, size_bytes)
+    _build_root(visible, writable)
+
+
+def finish_root(box: str, size_bytes: int, inodes: int) -> None:
+    """In a root of this process's own: a file system in memory over `box`, the new working directory; fixed devices.
+
+    Only who may pass over modes can make anything in the box: children write in folders that their server makes there.
+    Devices work as ever, but their times, which outlive a check, cannot be set.
+    """
+    for name in DEVICES:
+        _make_read_only(f"/dev/{name}")
+    _mount("tmpfs", box, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size_bytes},nr_inodes={inodes},mode=0555")
+    os.chdir(box)
 
 
 def _stay_behind(pid: int, pid_fd: int) -> None:
@@ -54,35 +69,20 @@ def _stay_behind(pid: int, pid_fd: int) -> None:
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 
-def _build_root(visible: list[str], writable: str, size_bytes: int) -> None:
+def _build_root(visible: list[str], writable: str) -> None:
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", SCAFFOLD, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=0755")
     for path in visible:
-        _show(path, SCAFFOLD + path)
-    os.makedirs(SCAFFOLD + "/dev", mode=0o755, exist_ok=True)
+        _bind(path, SCAFFOLD + path)
+        _make_read_only(SCAFFOLD + path, MS_NODEV)
     for name in DEVICES:
         _bind(f"/dev/{name}", f"{SCAFFOLD}/dev/{name}")
     os.makedirs(SCAFFOLD + writable, mode=0o755, exist_ok=True)
     _mount("tmpfs", SCAFFOLD, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
-    _mount("tmpfs", SCAFFOLD + writable, "tmpfs", MS_NOSUID | MS_NODEV, f"size={size_bytes},nr_inodes=4096,mode=0755")
     os.chdir(SCAFFOLD)
     _checked(_libc.syscall(_PIVOT_ROOT[os.uname().machine], b".", b"."), "pivot_root")
     _checked(_libc.umount2(b".", MNT_DETACH), "umount")
-    os.chdir(writable)
-
-
-def _show(path: str, place: str) -> None:
-    """A link as a link, a file or directory as a read-only bind; nothing where there is nothing."""
-    if os.path.islink(path):
-        os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
-        os.symlink(os.readlink(path), place)
-    elif os.path.exists(path):
-        _bind(path, place)
-        attributes = struct.pack("4Q", MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
-        _checked(
-            _libc.syscall(_MOUNT_SETATTR, AT_FDCWD, os.fsencode(place), AT_RECURSIVE, attributes, len(attributes)),
-            f"mount_setattr {path}",
-        )
+    os.chdir("/")
 
 
 def _bind(path: str, place: str) -> None:
@@ -92,6 +92,14 @@ def _bind(path: str, place: str) -> None:
     else:
         os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
     _mount(path, place, None, MS_BIND | MS_REC)
+
+
+def _make_read_only(place: str, also: int = 0) -> None:
+    attributes = struct.pack("4Q", MS_RDONLY | MS_NOSUID | also, 0, 0, 0)
+    _checked(
+        _libc.syscall(_MOUNT_SETATTR, AT_FDCWD, os.fsencode(place), AT_RECURSIVE, attributes, len(attributes)),
+        f"mount_setattr {place}",
+    )
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, options: str | None = None) -> None:

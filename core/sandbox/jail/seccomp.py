@@ -2,10 +2,13 @@
 
 A list of refusals, not of permissions: namespaces or landlock draw the border, this narrows what can be tried at it.
 It refuses new processes (threads are allowed), programs, sockets, signals and limits for others, tracing, kernel
-objects that outlive a process (System V IPC, message queues, keys), mounts, namespaces, io_uring and bpf.
+objects that outlive a process (System V IPC, message queues, keys), mounts, namespaces, io_uring and bpf; and what
+would carry bits from one check to another: locks, leases and owners of files, their times, attributes and watches,
+which pages are cached and who caches them, counters of the whole machine.
 
 Two filters, because the kernel takes a millisecond to take in a long one: it is installed once, in the server,
-whose children inherit it; what the server itself needs is refused by a short one in each child.
+whose children inherit it; what the server itself needs is refused by a short one in each child. Where children have
+the user of other processes, modes and owners of files are refused as well: they may be those of others' files.
 """
 
 import ctypes
@@ -17,7 +20,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
-CLONE_THREAD, SOCK_STREAM = 0x00010000, 1
+CLONE_THREAD, CLONE_PIDFD, SOCK_STREAM = 0x00010000, 0x00001000, 1
 
 # struct seccomp_data: number, architecture, instruction pointer, six 64-bit arguments (low halves come first)
 _NUMBER, _ARCHITECTURE = 0, 4
@@ -51,9 +54,51 @@ _REFUSED_TO_ALL = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "fanotify_init": (300, 262),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "syslog": (103, 116),
+    # Which pages of a file are cached, and by whom: they stay so after a check.
+    "fadvise64": (221, 223), "readahead": (187, 213), "mincore": (27, 232), "cachestat": (451, 451),
+    "preadv2": (327, 286), "pwritev2": (328, 287), "sync_file_range": (277, 84), "sync": (162, 81),
+    "syncfs": (306, 267),
+    "io_setup": (206, 0), "io_submit": (209, 2), "io_pgetevents": (333, 292),
+    "mlock": (149, 228), "mlock2": (325, 284), "mlockall": (151, 230), "process_mrelease": (448, 448),
+    # Marks on files that are not the check's own, for landlock does not hide them from these.
+    "flock": (73, 32), "truncate": (76, 45), "utime": (132, None), "utimes": (235, None), "futimesat": (261, None),
+    "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7),
+    "setxattrat": (463, 463),
+    "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16), "removexattrat": (466, 466),
+    "file_setattr": (469, 469), "inotify_init": (253, None), "inotify_init1": (294, 26), "inotify_add_watch": (254, 27),
+    # Counters of the whole machine, and lists of what is mounted on it.
+    "sysinfo": (99, 179), "statfs": (137, 43), "fstatfs": (138, 44), "ustat": (136, None), "memfd_create": (319, 279),
+    "memfd_secret": (447, 447), "quotactl": (179, 60), "quotactl_fd": (443, 443), "statmount": (457, 457),
+    "listmount": (458, 458), "open_tree_attr": (467, 467), "lookup_dcookie": (212, 18), "modify_ldt": (154, None),
+}  # fmt: skip
+# Where a child has the user of other processes.
+_REFUSED_TO_SHARED_USER = {
+    "chown": (92, None), "lchown": (94, None), "fchown": (93, 55), "fchownat": (260, 54),
+}  # fmt: skip
+_REFUSED_TO_CHILD_OF_SHARED_USER = {  # its server needs them to remove what a child has left
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452),
 }  # fmt: skip
 _CLONE, _CLONE3 = (56, 220), (435, 435)  # clone3 hides its flags in memory: ENOSYS makes the C library use clone
 _KILL, _TGKILL, _PRLIMIT, _SOCKETPAIR = (62, 129), (234, 131), (302, 261), (53, 199)
+_FCNTL, _IOCTL, _MADVISE, _PRCTL, _CLOCK_GETTIME = (72, 25), (16, 29), (28, 233), (157, 167), (228, 113)
+_GETSOCKOPT, _SETSOCKOPT = (55, 209), (54, 208)
+
+# Locks (5-7, 36-38), owner and signal of a file (8, 10, 15), leases and notices (1024-1026), size of a pipe, which is
+# counted by user (1031), hints that stay with an inode (1035-1038).
+_FCNTL_REFUSED = (5, 6, 7, 8, 10, 15, 36, 37, 38, 1024, 1025, 1026, 1031, 1035, 1036, 1037, 1038)
+_IOCTL_ALLOWED = (
+    0x5401,
+    0x5413,
+    0x541B,
+    0x5421,
+    0x5450,
+    0x5451,
+)  # is it a terminal, bytes to be read, blocking, cloexec
+# All but what fetches or evicts pages of a file, merges equal pages or poisons them.
+_MADVISE_ALLOWED = (0, 1, 2, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 102, 103)
+_PR_SET_MEMORY_MERGE = 67
+_SOCKET_OPTIONS_REFUSED = (57, 71, 76, 77)  # numbers that count the machine's sockets and processes
+_CPU_CLOCK_OF_A_PROCESS = 0x80000000  # of another than the caller, by its number
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32_BIT = 0x40000000
 _SOME_PID = b"\xfe\xed\xfa\xce"  # beyond the kernel's largest
@@ -68,20 +113,37 @@ def is_available() -> bool:
     return _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 0, 0, 0) != 0 and ctypes.get_errno() == errno.EFAULT
 
 
-def install_for_all() -> None:
-    """The long filter, in a server before its first child. Raises OSError where the kernel refuses."""
+def install_for_all(shared_user: bool) -> None:
+    """The long filter, in a server before its first child. Raises OSError where the kernel refuses.
+
+    shared_user: children have the user of other processes.
+    """
     column, start = _start(platform.machine())
-    _install(b"".join([*start, *_refusals(_REFUSED_TO_ALL, column), _allow()]))
-    child_filter(platform.machine())
+    table = _REFUSED_TO_ALL | (_REFUSED_TO_SHARED_USER if shared_user else {})
+    _install(b"".join([*start, *_refusals(table, column), *_by_argument(column), _allow()]))
+    child_filter(platform.machine(), shared_user)
 
 
-def install_for_child() -> None:
+def _by_argument(column: int) -> list[bytes]:
+    """What is refused, or allowed, with some arguments alone."""
+    return [
+        *_on(_FCNTL[column], [_argument(1), *_none_of(_FCNTL_REFUSED)]),
+        *_on(_IOCTL[column], [_argument(1), *_any_of(_IOCTL_ALLOWED)]),
+        *_on(_MADVISE[column], [_argument(2), *_any_of(_MADVISE_ALLOWED)]),
+        *_on(_PRCTL[column], [_argument(0), *_none_of((_PR_SET_MEMORY_MERGE,))]),
+        *_on(_GETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
+        *_on(_SETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
+        *_on(_CLOCK_GETTIME[column], [_argument(0), *_no_bit_of(_CPU_CLOCK_OF_A_PROCESS)]),
+    ]
+
+
+def install_for_child(shared_user: bool) -> None:
     """The short filter; of all processes this one may then signal itself alone. Raises OSError."""
-    _install(child_filter(platform.machine()).replace(_SOME_PID, struct.pack("I", os.getpid())))
+    _install(child_filter(platform.machine(), shared_user).replace(_SOME_PID, struct.pack("I", os.getpid())))
 
 
 @lru_cache(maxsize=1)
-def child_filter(machine: str) -> bytes:
+def child_filter(machine: str, shared_user: bool) -> bytes:
     """The short filter's program with _SOME_PID for the child's own; made once, in the server."""
     column, start = _start(machine)
     (pid,) = struct.unpack("I", _SOME_PID)
@@ -89,13 +151,13 @@ def child_filter(machine: str) -> bytes:
     code = [
         *start,
         *_on(_CLONE3[column], [_fail(errno.ENOSYS)]),
-        *_on(_CLONE[column], [_argument(0), _op(_JUMP_ANY_BIT, CLONE_THREAD, 1, 0), _fail(errno.EPERM), _allow()]),
+        *_on(_CLONE[column], [_argument(0), _op(_JUMP_ANY_BIT, CLONE_PIDFD, 1, 0), *_some_bit_of(CLONE_THREAD)]),
         *_on(_KILL[column], myself),
         *_on(_TGKILL[column], myself),
         *_on(_PRLIMIT[column], [_argument(0), *_any_of((0, pid))]),
         # A datagram socket of a pair can still be sent to any address; a stream cannot.
         *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
-        *_refusals(_REFUSED_TO_CHILD, column),
+        *_refusals(_REFUSED_TO_CHILD | (_REFUSED_TO_CHILD_OF_SHARED_USER if shared_user else {}), column),
     ]
     return b"".join([*code, _allow()])
 
@@ -145,3 +207,16 @@ def _on(number: int, rule: list[bytes]) -> list[bytes]:
 def _any_of(values: tuple[int, ...]) -> list[bytes]:
     tests = [_op(_JUMP_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
     return [*tests, _fail(errno.EPERM), _allow()]
+
+
+def _none_of(values: tuple[int, ...]) -> list[bytes]:
+    tests = [_op(_JUMP_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
+    return [*tests, _allow(), _fail(errno.EPERM)]
+
+
+def _some_bit_of(bits: int) -> list[bytes]:
+    return [_op(_JUMP_ANY_BIT, bits, 1, 0), _fail(errno.EPERM), _allow()]
+
+
+def _no_bit_of(bits: int) -> list[bytes]:
+    return [_op(_JUMP_ANY_BIT, bits, 1, 0), _allow(), _fail(errno.EPERM)]

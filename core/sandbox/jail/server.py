@@ -40,7 +40,8 @@ TALK_FD = 3
 OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
 FILE_CAP, FILES_CAP = 4096, 64
 FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
-CHILD_UIDS = range(40_000, 60_000)
+INODES_LIMIT = 4096  # of a box in memory
+HAS_OWN_ROOT = ("bubblewrap", "namespaces")
 CAP_DAC_READ_SEARCH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
 NONCE_BYTES = 16
@@ -67,6 +68,8 @@ class Settings(NamedTuple):
     visible: list[str]
     writable_bytes: int
     pid_fd: int  # level `namespaces` writes the first inner process's pid there
+    last_pid_fd: int  # where the last process number of a namespace is set; -1: it cannot be
+    uid: int  # of children, where we are root; no other server on this machine has it
     cpu_s: int
     wall_s: float  # that a child may spend idle
     far_s: float  # that a child may take in all, where the machine gives it next to nothing
@@ -226,11 +229,12 @@ class Conversation:
 def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
     """Until the requests end or the asker is gone: read a check, judge it, answer."""
     buffers = Buffers()
-    for number in itertools.count():
+    folder = f"{settings.root}/check"  # always the same: a name that counts would tell what has gone before
+    while True:
         check = _read_frame(requests_fd)
         if check is None:
             return
-        child = _start(check, requests_fd, f"{settings.root}/{number}", settings, buffers)
+        child = _start(check, requests_fd, folder, settings, buffers)
         if not _attend(child, requests_fd, results_fd, settings):
             return
         result, texts = _result(child, settings)
@@ -250,6 +254,8 @@ def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffe
     buffers.empty(check["records_cap"])
     readers, writers = zip(os.pipe(), os.pipe(), _socket_pair(), strict=True)
     started, server = time.monotonic(), os.getpid()
+    if settings.last_pid_fd >= 0:
+        _draw_pid(settings.last_pid_fd)
     pid = os.fork()
     if pid == 0:
         _become_child(check, requests_fd, folder, writers, settings, server)
@@ -328,6 +334,12 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
         _exit(0)
 
 
+def _draw_pid(last_pid_fd: int) -> None:
+    """The next process gets a number that tells nothing: counted up, it would tell what earlier checks have started."""
+    number = 300 + int.from_bytes(os.urandom(2), "big") % 16_384
+    os.pwrite(last_pid_fd, b"%d" % number, 0)
+
+
 def _socket_pair() -> tuple[int, int]:
     """What socket.socketpair makes, without that module's weight."""
     pair = (ctypes.c_int * 2)()
@@ -356,9 +368,8 @@ class Speaker:
 def _confine(folder: str, settings: Settings) -> None:
     """Give up everything that judged code has no use for; the last thing before it runs."""
     privileged = os.geteuid() == 0
-    uid = CHILD_UIDS[os.getpid() % len(CHILD_UIDS)]
     if privileged:
-        os.chown(folder, uid, uid)
+        os.chown(folder, settings.uid, settings.uid)
     os.chdir(folder)
     for what, soft, hard in (
         (
@@ -374,13 +385,13 @@ def _confine(folder: str, settings: Settings) -> None:
         (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(what, (soft, hard))
-    _drop_privileges(uid if privileged else None, settings)
+    _drop_privileges(settings.uid if privileged else None, settings)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     if settings.level == "landlock":
         landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
     if settings.filtered:
-        seccomp.install_for_child()
+        seccomp.install_for_child(shared_user=not privileged)
 
 
 def _drop_privileges(uid: int | None, settings: Settings) -> None:
@@ -394,8 +405,13 @@ def _drop_privileges(uid: int | None, settings: Settings) -> None:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
+    _set_capabilities(keep)
+
+
+def _set_capabilities(mask: int) -> None:
+    low, high = mask & 0xFFFFFFFF, mask >> 32
     header = struct.pack("Ii", CAPSET_VERSION, 0)
-    if _libc.capset(header, struct.pack("6I", keep, keep, 0, 0, 0, 0)) != 0:
+    if _libc.capset(header, struct.pack("6I", low, low, 0, high, high, 0)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
 
 
@@ -464,22 +480,34 @@ def _files(folder: str, buffer: Buffer) -> dict[str, memoryview]:
 
 def _clear(root: str) -> bool:
     """Remove the child's directory and, where it has our user, whatever it put beside it. Whether nothing is left."""
-    if os.geteuid() != 0:
-        os.chmod(root, 0o755)
-    for name in os.listdir(root):
-        path = f"{root}/{name}"
-        try:
-            os.rmdir(path)
-        except OSError:  # not empty. Programs, because a tree may be deeper than Python recurses
-            if os.geteuid() != 0:
-                _run("/bin/chmod", "-R", "u+rwx", "--", path)
-            _run("/bin/rm", "-rf", "--", path)
-    return not os.listdir(root)
+    while names := os.listdir(root):
+        if sum(_removed(root, f"{root}/{name}") for name in names) == 0:
+            return False
+    return True
 
 
-def _run(program: str, *arguments: str) -> None:
-    silent = [(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)]
-    os.waitpid(os.posix_spawn(program, [program, *arguments], {}, file_actions=silent), 0)
+def _removed(root: str, path: str) -> bool:
+    """Whether it is gone. What is in it moves up to `root` first: a tree may be deeper than a path can name."""
+    with contextlib.suppress(OSError):
+        os.rmdir(path)
+        return True
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+        return True
+    with contextlib.suppress(OSError):
+        os.chmod(path, 0o700)
+        for name in os.listdir(path):
+            inner = f"{path}/{name}"
+            try:
+                os.unlink(inner)
+            except OSError:
+                if os.path.islink(inner):  # a mode would be set where it points to
+                    raise
+                os.chmod(inner, 0o700)
+                os.rename(inner, f"{root}/{os.urandom(8).hex()}")
+        os.rmdir(path)
+        return True
+    return False
 
 
 def _kill(pid: int) -> None:
@@ -521,6 +549,32 @@ def _send(fd: int, result: dict, texts: list[memoryview]) -> None:
             text = text[_write(fd, text) :]
 
 
+def _require_copies(visible: list[str]) -> None:
+    """Every library of this process is the copy's: one that the other kind of server also maps would be a channel."""
+    if not visible or not os.path.exists("/proc/self/maps"):  # without /proc there is nothing here but the copy
+        return
+    with open("/proc/self/maps") as file:
+        mapped = {line.split(maxsplit=5)[5].rstrip() for line in file if "/" in line}
+    foreign = sorted(path for path in mapped if path[0] == "/" and not path.startswith(f"{visible[0]}/"))
+    if foreign:
+        raise SystemExit(f"{foreign[0]} was loaded from outside of this sandbox's copy of Python, {visible[0]}")
+
+
+def _in_own_root(settings: Settings) -> Settings:
+    """Mount the box, try whether children's numbers can be drawn, and give up what both have needed."""
+    if os.getpid() != 1:
+        raise SystemExit(
+            f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
+        )
+    namespaces.finish_root(settings.root, settings.writable_bytes, INODES_LIMIT)
+    _set_capabilities(sum(1 << number for number in namespaces.KEPT.values()))
+    try:
+        _draw_pid(settings.last_pid_fd)
+    except OSError:
+        return settings._replace(last_pid_fd=-1)
+    return settings
+
+
 def main(settings_json: str) -> None:
     settings = Settings(**json.loads(settings_json), filtered=seccomp.is_available())
     for name in judge.KNOWN_MODULES:
@@ -528,17 +582,16 @@ def main(settings_json: str) -> None:
     judge.give_exits()
     requests_fd, results_fd = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # stray prints must not reach the protocol
+    _require_copies(settings.visible)
     if settings.level == "namespaces":
-        namespaces.enter(settings.visible, settings.root, settings.writable_bytes, settings.pid_fd)
+        namespaces.enter(settings.visible, settings.root, settings.pid_fd)
         os.close(settings.pid_fd)
-    if settings.level in ("bubblewrap", "namespaces") and os.getpid() != 1:
-        raise SystemExit(
-            f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
-        )
+    if settings.level in HAS_OWN_ROOT:
+        settings = _in_own_root(settings)
     _libc.prctl(PR_SET_DUMPABLE, 0)  # nobody of the same user traces it or reads its memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     if settings.filtered:
-        seccomp.install_for_all()
+        seccomp.install_for_all(shared_user=os.geteuid() != 0)
     try:
         serve(requests_fd, results_fd, settings)
     finally:  # also where the asker was killed and cannot tidy up
