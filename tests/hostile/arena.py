@@ -23,7 +23,7 @@ from support.paths import REPO
 
 GROUPS = (
     *("exits", "operators", "patching", "inspection", "forgery", "outliving", "bombs", "filesystem", "network"),
-    *("processes", "output", "recursion", "pickles", "encodings", "grader_import"),
+    *("processes", "output", "recursion", "pickles", "encodings", "grader_import", "traces"),
 )
 CASES = {
     f"{group}: {case.name}": case for group in GROUPS for case in importlib.import_module(f"hostile.{group}").CASES
@@ -103,7 +103,13 @@ class Canaries:
         return code
 
     def _home_now(self) -> dict:
-        return {path: path.read_bytes() for path in sorted(self.home.rglob("*"))}
+        """Contents, and what can be changed of a file that cannot be opened."""
+        return {path: self._state(path) for path in (self.home, *sorted(self.home.rglob("*")))}
+
+    def _state(self, path: Path) -> tuple:
+        s = path.stat()
+        marks = (s.st_mode, s.st_uid, s.st_gid, s.st_mtime_ns, os.listxattr(path))
+        return (*marks, path.read_bytes() if path.is_file() else b"")
 
     def touched(self) -> list[str]:
         """What has happened since the last look; looking puts all back in order."""
