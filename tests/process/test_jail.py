@@ -26,7 +26,7 @@ REFUSED = {"raised": "PermissionError"}
 KINDS = (False, True)  # of a check: reveals_answers
 STDLIB = Path(os.__file__).parent
 PLACES = ("/usr/src", "/usr/local/share", f"{STDLIB}/site-packages", f"{STDLIB}/json")
-NAME = f"grpoq-{secrets.token_hex(4)}.py"
+NAME = f"grpoq-{secrets.token_hex(4)}.jsonl"
 
 SYSTEM_CALLS = """
 import ctypes, fcntl, os, struct

@@ -133,7 +133,6 @@ def _by_argument(column: int) -> list[bytes]:
         *_on(_PRCTL[column], [_argument(0), *_none_of((_PR_SET_MEMORY_MERGE,))]),
         *_on(_GETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
         *_on(_SETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
-        *_on(_CLOCK_GETTIME[column], [_argument(0), *_no_bit_of(_CPU_CLOCK_OF_A_PROCESS)]),
     ]
 
 
@@ -157,6 +156,7 @@ def child_filter(machine: str, shared_user: bool) -> bytes:
         *_on(_PRLIMIT[column], [_argument(0), *_any_of((0, pid))]),
         # A datagram socket of a pair can still be sent to any address; a stream cannot.
         *_on(_SOCKETPAIR[column], [_argument(1), _op(_AND, 0xFF), *_any_of((SOCK_STREAM,))]),
+        *_on(_CLOCK_GETTIME[column], [_argument(0), *_no_bit_of(_CPU_CLOCK_OF_A_PROCESS)]),
         *_refusals(_REFUSED_TO_CHILD | (_REFUSED_TO_CHILD_OF_SHARED_USER if shared_user else {}), column),
     ]
     return b"".join([*code, _allow()])
