@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.sandbox.image import CORE, GRADER, python_command
-from core.sandbox.jail.namespaces import DEVICES, KEPT
+from core.sandbox.jail import landlock, seccomp
+from core.sandbox.jail.namespaces import DEVICES, INODES_LIMIT, KEPT
 
 CHOICE_VARIABLE = "GRPOQ_SANDBOX"  # names a level; without it the best that works here is taken, `limits` never
 WRITABLE_BYTES = 64 << 20
@@ -80,15 +81,18 @@ def _direct(settings: dict, pid_fd: int) -> list[str]:
     return _python(settings)
 
 
+_COPY = "files: sees a copy of Python and of the judging modules, which checks that hold answers do not share;"
 _NAMESPACES_COVER = (
-    "files: sees system libraries, this Python and the grader's own judging modules, nothing else",
+    f"{_COPY} nothing else",
     "network: none, not even the loopback of this machine",
     "processes: sees and reaches none but its own; no /proc",
-    f"disk: a directory of its own, gone after the check; {WRITABLE_BYTES >> 20} MiB for all it writes",
+    f"disk: a directory of its own, gone after the check; {WRITABLE_BYTES >> 20} MiB and {INODES_LIMIT} names",
+    "memory: its servers are the first that the kernel ends where memory runs out",
 )
 _ALWAYS_OPEN = (
     "a fault of the kernel or the processor",
     "time: judged code can tell how long things take, and slow down what runs beside it",
+    "counts: numbers of pipes and sockets tell how many were made on this machine, numbers of files how many in a box",
 )
 LEVELS: dict[str, Level] = {
     level.name: level
@@ -98,13 +102,17 @@ LEVELS: dict[str, Level] = {
         Level(
             "landlock",
             (
-                "files: opens system libraries, this Python and the grader's own modules, nothing else",
+                f"{_COPY} opens nothing else",
+                "modes, owners, times, attributes and locks of files: changes none but in its own directory",
                 "network: no sockets at all",
                 "processes: signals, traces and inspects none but its own",
+                _NAMESPACES_COVER[-1],
             ),
             (
                 *_ALWAYS_OPEN,
-                "names, sizes and times of files can be asked for, contents cannot",
+                "names, sizes, modes and times of files can be asked for, contents cannot; how fast the answer comes "
+                "tells whether another has asked",
+                "process numbers are the machine's: they tell how many processes and threads were started on it",
                 "disk: what it writes in its directory counts against the disk until the check ends",
             ),
             False,
@@ -117,6 +125,7 @@ LEVELS: dict[str, Level] = {
             (
                 *_ALWAYS_OPEN,
                 "files: whatever its user may read or write, run directories and secrets of yours included",
+                "answers: a check that holds them can leave them for another, in any file that both may open",
                 "network, where the system-call filter is not available either",
             ),
             False,
@@ -125,6 +134,22 @@ LEVELS: dict[str, Level] = {
         ),
     )
 }
+
+
+def left_open(level: Level) -> list[str]:
+    """What this level does not cover on this kernel, for this user."""
+    found = list(level.leaves_open)
+    if not seccomp.is_available():
+        found.append(
+            "no system-call filter here: locks, modes, times and attributes of files, sockets and new processes"
+        )
+        if level.name == "landlock":
+            found += [f"landlock is version {landlock.version()} here: {gap}" for gap in landlock.gaps()]
+    if level.own_root and not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
+        found.append("process numbers tell how many checks a server has had: this kernel lets nobody set them")
+    if level.name == "landlock" and os.geteuid() != 0:
+        found.append(f"tasks: counted together with all others of your user, {landlock.SHARED_TASKS_LIMIT} at most")
+    return found
 
 
 def candidates(chosen: str) -> list[Level]:

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from core.sandbox.levels import CHOICE_VARIABLE, LEVELS
+from core.sandbox.levels import CHOICE_VARIABLE, LEVELS, left_open
 from core.sandbox.pool import active_level, why_not
 from orchestrator.backends import BACKENDS
 from orchestrator.backends.worker_process import is_secret
@@ -53,7 +53,7 @@ def _sandbox() -> tuple[dict[str, Any], list[str]]:
     sandbox = {
         "level": active.name,
         "covers": list(active.covers),
-        "leaves_open": list(active.leaves_open),
+        "leaves_open": left_open(active),
         "levels": reasons,
     }
     return sandbox, found

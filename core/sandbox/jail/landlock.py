@@ -1,6 +1,7 @@
 """Landlock: a process gives up the file system but for a list of places. For kernels that allow no new namespaces.
 
-What it does not cover: names and sizes of files can still be asked for (stat), and the disk has no quota.
+What it does not cover: names, sizes and times of files can still be asked for (stat), modes, owners, times, attributes
+and locks can be set (jail.seccomp refuses that), and the disk has no quota.
 Linux 5.13; network and signals from later versions on. docs.kernel.org/userspace-api/landlock
 """
 
@@ -19,12 +20,26 @@ _NETWORK = 0b11  # bind and connect TCP, from version 4 on
 _SCOPES = 0b11  # abstract sockets and signals of processes outside, from version 6 on
 _RULE_PATH_BENEATH = 1
 
+SHARED_TASKS_LIMIT = 1024  # of an ordinary user, whose other processes are counted too: no namespace sets them apart
+_GAPS = {  # closed from this version on; the system-call filter closes each where it is available
+    3: "files that its user may write can be cut off by name",
+    4: "network",
+    5: "device controls of open files",
+    6: "signals to other processes of its user, also as the owner of a file, and abstract sockets",
+}
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def version() -> int:
     """The kernel's landlock version; 0: it has none."""
     return max(0, _libc.syscall(_CREATE, None, 0, 1))
+
+
+def gaps() -> list[str]:
+    """What this kernel's landlock alone leaves open that later ones do not."""
+    have = version()
+    return [gap for since, gap in _GAPS.items() if have < since]
 
 
 def restrict(readable: list[str], writable: str) -> None:

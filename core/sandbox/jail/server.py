@@ -40,7 +40,6 @@ TALK_FD = 3
 OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
 FILE_CAP, FILES_CAP = 4096, 64
 FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
-INODES_LIMIT = 4096  # of a box in memory
 HAS_OWN_ROOT = ("bubblewrap", "namespaces")
 CAP_DAC_READ_SEARCH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
@@ -380,8 +379,7 @@ def _confine(folder: str, settings: Settings) -> None:
         (resource.RLIMIT_AS, settings.memory_bytes, settings.memory_bytes),
         (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT, FILE_SIZE_LIMIT),
         (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
-        # Threads only: the filter refuses processes, whose memory would add up. Without it, neither.
-        (resource.RLIMIT_NPROC, *((TASKS_LIMIT, TASKS_LIMIT) if settings.filtered else (0, 0))),
+        (resource.RLIMIT_NPROC, *(_tasks_limit(settings),) * 2),
         (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(what, (soft, hard))
@@ -392,6 +390,16 @@ def _confine(folder: str, settings: Settings) -> None:
         landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
     if settings.filtered:
         seccomp.install_for_child(shared_user=not privileged)
+
+
+def _tasks_limit(settings: Settings) -> int:
+    """Threads only: the filter refuses processes, whose memory would add up. Without it, neither."""
+    if not settings.filtered:
+        return 0
+    if os.geteuid() == 0 or settings.level in HAS_OWN_ROOT:
+        return TASKS_LIMIT
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    return landlock.SHARED_TASKS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, landlock.SHARED_TASKS_LIMIT)
 
 
 def _drop_privileges(uid: int | None, settings: Settings) -> None:
@@ -566,7 +574,7 @@ def _in_own_root(settings: Settings) -> Settings:
         raise SystemExit(
             f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
         )
-    namespaces.finish_root(settings.root, settings.writable_bytes, INODES_LIMIT)
+    namespaces.finish_root(settings.root, settings.writable_bytes, namespaces.INODES_LIMIT)
     _set_capabilities(sum(1 << number for number in namespaces.KEPT.values()))
     try:
         _draw_pid(settings.last_pid_fd)

@@ -1,0 +1,48 @@
+"""The jail's claims and the hostile suite at each level: as root at those that are not the best, as an ordinary user at all.
+
+test_jail and test_hostile themselves run at each commit as whoever runs them, the hostile suite at the best level.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.ordinary_user import house, pytest_as_user
+from support.paths import REPO
+
+HOSTILE = ("tests/process/test_hostile.py", "tests/system/test_hostile_all.py")
+LEVELS = ("bubblewrap", "namespaces", "landlock")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts tests as another user")
+
+
+@pytest.fixture(scope="module")
+def of_the_user() -> Iterator[Path]:
+    with house() as folder:
+        yield folder
+
+
+def assert_passed(done: subprocess.CompletedProcess) -> None:
+    assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+    assert "does not work here" not in done.stdout, done.stdout
+
+
+def test_what_is_claimed_of_the_jail_holds_for_an_ordinary_user(of_the_user):
+    assert_passed(pytest_as_user(of_the_user, "tests/process/test_jail.py", "tests/process/test_sandbox.py"))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_hostile_completions_get_what_they_deserve_from_an_ordinary_users_grader(level, of_the_user):
+    assert_passed(pytest_as_user(of_the_user, *HOSTILE, level=level, timeout_s=1200))
+
+
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_hostile_completions_get_what_they_deserve_at_the_next_best_levels(level):
+    command = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-q", *HOSTILE]
+    environment = {**os.environ, "GRPOQ_SANDBOX": level}
+    assert_passed(subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, check=False))
