@@ -75,12 +75,18 @@ def default_place() -> Path:
             place.mkdir(parents=True, exist_ok=True)
         except OSError:
             continue
-        if place.stat().st_uid == folder.stat().st_uid == os.getuid() and os.access(place, os.W_OK | os.X_OK):
+        is_ours = place.stat().st_uid == os.getuid() and folder.stat().st_uid in (0, os.getuid())
+        if is_ours and os.access(place, os.W_OK | os.X_OK):
             # Children of a root's server have another user, and pass through.
             place.chmod(0o711 if os.getuid() == 0 else 0o700)
             return place
     raise OSError(f"no copy of Python can be made: neither {cache_folder()} (GRPOQ_CACHE) nor the temporary folder "
                   "can be written by this user")  # fmt: skip
+
+
+def is_public(place: Path) -> bool:
+    """Whether every user may pass through to it."""
+    return all(path.stat().st_mode & 0o001 for path in (place, *place.parents))
 
 
 def python_command(image: Path) -> list[str]:
@@ -147,7 +153,8 @@ def _make(image: Path) -> None:
         count, size = _measure(folder)
         (folder / CONTENTS).write_text(json.dumps({"files": count, "bytes": size}))
         for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+            # Files that not even their owner may write: old versions of landlock let him open them and cut them off.
+            path.chmod(0o755 if path.is_dir() else 0o555 if path.stat().st_mode & 0o100 else 0o444)
         folder.rename(image)
 
 

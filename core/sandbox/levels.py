@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.sandbox.image import CORE, GRADER, python_command
+from core.sandbox.image import CORE, GRADER, default_place, is_public, python_command
 from core.sandbox.jail import landlock, seccomp
 from core.sandbox.jail.namespaces import DEVICES, INODES_LIMIT, KEPT
 
@@ -147,6 +147,11 @@ def left_open(level: Level) -> list[str]:
             found += [f"landlock is version {landlock.version()} here: {gap}" for gap in landlock.gaps()]
     if level.own_root and not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
         found.append("process numbers tell how many checks a server has had: this kernel lets nobody set them")
+    if level.name == "landlock" and os.geteuid() == 0 and not is_public(default_place()):
+        found.append(
+            f"names in directories that only root may enter: its copy of Python lies in one ({default_place()}); set "
+            "GRPOQ_CACHE to a place that all may pass through"
+        )
     if level.name == "landlock" and os.geteuid() != 0:
         found.append(f"tasks: counted together with all others of your user, {landlock.SHARED_TASKS_LIMIT} at most")
     return found

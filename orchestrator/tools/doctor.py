@@ -17,6 +17,7 @@ from core.sandbox.levels import CHOICE_VARIABLE, LEVELS, left_open
 from core.sandbox.pool import active_level, why_not
 from orchestrator.backends import BACKENDS
 from orchestrator.backends.worker_process import is_secret
+from orchestrator.planning import judging_memory
 from orchestrator.queue.processes import workers
 from orchestrator.queue.watch import is_running
 from orchestrator.refusal import Refused
@@ -127,11 +128,17 @@ def _secrets(home: Home) -> Iterator[str]:
 
 
 def _plan(plan: PlanDir) -> Iterator[str]:
+    configs = []
     for run in plan.runs():
         try:
-            read_spec(run)
+            spec = read_spec(run)
         except Refused as refusal:
             yield str(refusal)
+        else:
+            configs += [] if run.has_result() else [spec.config]
+    slots = (plan.request() or {}).get("slots", plan.slots)
+    if configs and judging_memory.is_too_much(slots, configs):
+        yield f"plan {plan.plan_id}, {judging_memory.sentence(slots, configs)}"
     names = {run.snapshot() for run in plan.runs() if not run.has_result()}
     for name in sorted(names - {""}):
         wrong = snapshot.mismatch(plan.home.snapshots, name)

@@ -148,7 +148,12 @@ CASES = [
         ),
     ),
     Case("cwd left, right", before("import os\nos.chdir('/')", RIGHT), "Correct", gt_correct=True),
-    Case("cwd without rights, right", before("import os\nos.chmod('.', 0)", RIGHT), "Correct", gt_correct=True),
+    Case(
+        "cwd without rights, right",  # an ordinary user's children may change no modes
+        before("import os\ntry:\n    os.chmod('.', 0)\nexcept PermissionError:\n    pass", RIGHT),
+        "Correct",
+        gt_correct=True,
+    ),
     Case(
         "cwd deleted, right",
         before("import os, shutil\ntry:\n    os.rmdir(os.getcwd())\nexcept OSError:\n    pass", RIGHT),

@@ -1,6 +1,6 @@
-"""The jail's claims and the hostile suite at each level: as root at those that are not the best, as an ordinary user at all.
+"""The jail's claims and the hostile suite at each level, as an ordinary user and as root.
 
-test_jail and test_hostile themselves run at each commit as whoever runs them, the hostile suite at the best level.
+At each commit test_jail and test_hostile run as whoever runs them, the hostile suite at the best level alone.
 """
 
 from __future__ import annotations
