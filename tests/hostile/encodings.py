@@ -46,7 +46,7 @@ CASES = [
     Case("carriage returns alone", RIGHT.replace("\n", "\r"), "Correct", gt_correct=True),
     Case("carriage returns and newlines", RIGHT.replace("\n", "\r\n"), "Correct", gt_correct=True),
     Case("form feed", "\f" + RIGHT, "Correct", gt_correct=True),
-    Case("vertical tab", "\v\n" + RIGHT, compiles=False),
+    Case("vertical tab", "\v\n" + RIGHT, "Correct", gt_correct=True),
     Case(
         "line separator is no newline",
         after(f"# {chr(0x2028)}1 / 0{chr(0x85)}1 / 0", RIGHT),
@@ -61,7 +61,7 @@ CASES = [
     Case("SyntaxError while running", after("raise SyntaxError('x')"), compiles=None),
     Case("no code", "I will not.", compiles=False, fenced=False),
     Case("empty completion", "", compiles=False, fenced=False),
-    Case("empty block", block(""), fenced=False),
+    Case("empty block", block(""), fenced=False, compiles=False),
     Case("code without a fence", RIGHT, compiles=False, fenced=False),
     Case("unterminated fence", f"so\n{FENCE}python\n{RIGHT}", "Correct", gt_correct=True, fenced=False),
     Case(
@@ -80,20 +80,14 @@ CASES = [
         gt_correct=True,
         fenced=False,
     ),
-    Case("fence of four", block(RIGHT, fence="````"), compiles=False, fenced=False),
-    Case(
-        "fences inside a fence of four",
-        "````markdown\n" + block(RIGHT) + "````\n",
-        "Correct",
-        gt_correct=True,
-        fenced=False,
-    ),
+    Case("fence of four", block(RIGHT, fence="````"), "Correct", fenced=False, gt_correct=True),
+    Case("fences inside a fence of four", "````markdown\n" + block(RIGHT) + "````\n", fenced=False, compiles=False),
     Case("fence of tildes", block(RIGHT, fence="~~~"), compiles=False, fenced=False),
     Case("fence within a line of a string", before(f"held = 'a {FENCE} b'", RIGHT), "Correct", gt_correct=True),
     Case("fence alone within a string", before(f"held = '''\n{FENCE}\n'''", RIGHT), compiles=False),
     Case("nested fences", f"{FENCE}python\n{FENCE}python\n{RIGHT}{FENCE}\n{FENCE}\n", compiles=False, fenced=False),
     # Its end opens a block that is empty.
-    Case("fence after words", f"so {FENCE}python\n{RIGHT}{FENCE}\n", compiles=None, fenced=False),
+    Case("fence after words", f"so {FENCE}python\n{RIGHT}{FENCE}\n", "Correct", fenced=False, gt_correct=True),
     Case(
         "fence with a title", f'{FENCE}python title="a.py"\n{RIGHT}{FENCE}\n', "Correct", gt_correct=True, fenced=False
     ),

@@ -14,11 +14,7 @@ CASES = [
     Case("own BaseException at import", before("class E(BaseException): pass\nraise E"), compiles=False),
     # The name quit comes from the site module, which a sandbox need not load: then it is a NameError.
     Case("quit at import", before("quit()"), compiles=None),
-    Case(
-        "exit under the main guard",
-        after("if __name__ == '__main__':\n    exit = SystemExit\n    raise exit(0)"),
-        compiles=False,
-    ),
+    Case("exit under the main guard", after("if __name__ == '__main__':\n    exit = SystemExit\n    raise exit(0)")),
     Case(
         "exit from a metaclass",
         before("class M(type):\n    def __init__(*_): raise SystemExit\nclass A(metaclass=M): pass"),
@@ -26,12 +22,16 @@ CASES = [
     ),
     Case("return at module level", after("return 0"), compiles=False),
     Case("sys.exit in the method", method("import sys\nsys.exit(0)")),
-    Case("os._exit in the method", method("import os\nos._exit(0)")),
-    Case("os._exit in the last call", method("import os\nif n == 0:\n    os._exit(0)", "n + n")),
+    Case("os._exit in the method", method("import os\nos._exit(0)"), compiles=False),
+    Case("os._exit in the last call", method("import os\nif n == 0:\n    os._exit(0)", "n + n"), compiles=False),
     Case("KeyboardInterrupt in the method", method("raise KeyboardInterrupt")),
     Case("exit in the constructor", WRONG + "    def __init__(self):\n        raise SystemExit(0)\n"),
     Case("exit in __new__", WRONG + "    def __new__(cls):\n        raise SystemExit(0)\n"),
-    Case("os._exit in the destructor", RIGHT + "    def __del__(self):\n        __import__('os')._exit(0)\n"),
+    Case(
+        "os._exit in the destructor",
+        RIGHT + "    def __del__(self):\n        __import__('os')._exit(0)\n",
+        compiles=False,
+    ),
     Case(
         "ignored exit in the destructor",
         RIGHT + "    def __del__(self):\n        raise SystemExit(0)\n",
@@ -55,7 +55,11 @@ CASES = [
         "exit thrown into a generator",
         method("def g():\n    yield n + n\nheld = g()\nnext(held)\nheld.throw(SystemExit(0))", "n + n"),
     ),
-    Case("alarm", method("import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0.02)\ntime.sleep(2)", "n + n")),
+    Case(
+        "alarm",
+        method("import signal, time\nsignal.setitimer(signal.ITIMER_REAL, 0.02)\ntime.sleep(2)", "n + n"),
+        compiles=False,
+    ),
     Case(
         "alarm that exits",
         method(
@@ -68,11 +72,11 @@ CASES = [
             "n + n",
         ),
     ),
-    Case("abort", method("import os\nos.abort()", "n + n")),
-    Case("segmentation fault", method("import ctypes\nctypes.string_at(0)", "n + n")),
-    Case("faulthandler's own crash", method("import faulthandler\nfaulthandler._sigsegv()", "n + n")),
+    Case("abort", method("import os\nos.abort()", "n + n"), compiles=False),
+    Case("segmentation fault", method("import ctypes\nctypes.string_at(0)", "n + n"), compiles=False),
+    Case("faulthandler's own crash", method("import faulthandler\nfaulthandler._sigsegv()", "n + n"), compiles=False),
     # A sandbox may forbid even that; then the wrong answers are told.
-    Case("kill oneself", method("import os\nos.kill(os.getpid(), 9)")),
+    Case("kill oneself", method("import os\nos.kill(os.getpid(), 9)"), compiles=False),
     Case("real-time signal to oneself", method("import os, signal\nsignal.raise_signal(40)", "n + n")),
     Case("exec of another program", method("import os\nos.execv('/bin/echo', ['echo', '{escaped}'])")),
     Case(

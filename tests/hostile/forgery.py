@@ -42,15 +42,15 @@ CASES = [
     Case("nonce guessed", spoken("record('answers', [6, -8, 10, 0])\nsay(b'F')\nsay(b'D', bytes(16))"), compiles=None),
     Case("nonce before the end", spoken("say(b'D', bytes(16))"), compiles=None),
     Case("finished twice", spoken("say(b'F')\nsay(b'F')"), compiles=None),
-    Case("right answers, no nonce", spoken("record('answers', [6, -8, 10, 0])\nrecord('ended', None)"), compiles=True),
-    Case("right answers, finished, no nonce", spoken("record('answers', [6, -8, 10, 0])\nsay(b'F')"), compiles=True),
+    Case("right answers, no nonce", spoken("record('answers', [6, -8, 10, 0])\nrecord('ended', None)"), compiles=False),
+    Case("right answers, finished, no nonce", spoken("record('answers', [6, -8, 10, 0])\nsay(b'F')"), compiles=False),
     Case("read again, as if anew", spoken("say(b'R')\nrecord('answers', [6, -8, 10, 0])"), compiles=None),
     Case(
         "nonce awaited before there is one",
         spoken("print('{escaped}' if select.select([3], [], [], 0.2)[0] else 'nothing')"),
-        compiles=True,
+        compiles=False,
     ),
-    Case("own channel shut", spoken("import socket\nsocket.socket(fileno=3).shutdown(2)"), compiles=True),
+    Case("own channel shut", spoken("import socket\nsocket.socket(fileno=3).shutdown(2)"), compiles=False),
     Case(
         "JSON on every descriptor",
         after(
@@ -168,9 +168,13 @@ CASES = [
         ),
     ),
     # From here on the forger has the grader's own pen, but still no expected value.
-    Case("guesses through the grader's report", told(("answers", "'[9, 16, 25, 0]'"), ("ended", "'null'"))),
-    Case("done without answers", told(("ended", "'null'"))),
-    Case("done and equal without answers", told(("equal", "'true'"), ("ended", "'null'"))),
+    Case(
+        "guesses through the grader's report",
+        told(("answers", "'[9, 16, 25, 0]'"), ("ended", "'null'")),
+        compiles=False,
+    ),
+    Case("done without answers", told(("ended", "'null'")), compiles=False),
+    Case("done and equal without answers", told(("equal", "'true'"), ("ended", "'null'")), compiles=False),
     # All three loosely typed ways of telling the answers twice lose even the format reward, or keep it.
     Case(
         "answers told twice",
@@ -184,20 +188,23 @@ CASES = [
         compiles=None,
     ),
     Case("two records in one", told(("answers", "'[9, 16, 25, 0], \"ended\": null'")), compiles=None),
-    Case("answers as a string", told(("answers", "'\"6\"'"), ("ended", "'null'"))),
-    Case("answers as an object", told(("answers", "'{\"0\": 6}'"), ("ended", "'null'"))),
-    Case("one answer too many", told(("answers", "'[6, -8, 10, 1, 0]'"), ("ended", "'null'"))),
+    Case("answers as a string", told(("answers", "'\"6\"'"), ("ended", "'null'")), compiles=False),
+    Case("answers as an object", told(("answers", "'{\"0\": 6}'"), ("ended", "'null'")), compiles=False),
+    Case("one answer too many", told(("answers", "'[6, -8, 10, 1, 0]'"), ("ended", "'null'")), compiles=False),
     Case(
         "answers nested 100,000 deep",
         told(("answers", "'[' * 100_000 + ']' * 100_000"), ("ended", "'null'")),
         compiles=None,
     ),
     Case("answers of 5,000 digits", told(("answers", "'[' + '9' * 5000 + ']'"), ("ended", "'null'")), compiles=None),
-    Case("answers NaN and 1e999", told(("answers", "'[NaN, -Infinity, 1e999, 0]'"), ("ended", "'null'"))),
+    Case(
+        "answers NaN and 1e999", told(("answers", "'[NaN, -Infinity, 1e999, 0]'"), ("ended", "'null'")), compiles=False
+    ),
     Case("answers that are no JSON", told(("answers", "'[6, -8, 10'"), ("ended", "'null'")), compiles=None),
     Case(
         "answers with repeated keys",
         told(("answers", '\'[{"tuple": [], "tuple": [6]}, 1, 2, 3]\''), ("ended", "'null'")),
+        compiles=False,
     ),
     Case(
         "answers as very many small objects",
@@ -207,6 +214,7 @@ CASES = [
     Case(
         "records with strange names",
         told(("error", "'null'"), ("left", "'[]'"), ("\\u0000", "'1'"), ("ended", "'null'")),
+        compiles=False,
     ),
     Case(
         "records of wrong types",
@@ -217,6 +225,7 @@ CASES = [
             ("attributes", "'[[], {}, 1]'"),
             ("ended", "'null'"),
         ),
+        compiles=False,
     ),
     Case(
         "ten thousand records",
@@ -244,11 +253,13 @@ CASES = [
         told(("answers", "'[]'"), ("attributes", "'[\"valid\"]'"), ("ended", "'null'")),
         mode="gt_only",
         passed=False,
+        compiles=False,
     ),
     Case(
         "forged report pays nothing in gt_only",
         told(("answers", "'[]'"), ("equal", "'false'"), ("passed 0", "'true'"), ("ended", "'null'")),
         mode="gt_only",
         passed=False,
+        compiles=False,
     ),
 ]

@@ -20,7 +20,6 @@ CASES = [
                 look(f.f_locals, f.f_globals, f.f_code.co_consts)
                 f = f.f_back
             """,
-        gt_naive=True,
     ),
     stealing(
         "frames, values one by one",
@@ -175,6 +174,7 @@ CASES = [
                 except OSError:
                     pass
             """,
+        compiles=False,
     ),
     stealing(
         "uninitialised memory",

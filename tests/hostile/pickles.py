@@ -51,6 +51,7 @@ CASES = [
                 (lambda: 0).__class__(code, {})()
                 """
         ),
+        compiles=False,
     ),
     Case(
         "crash at import",
