@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
 from core.runs.cache import cache_folder
@@ -31,7 +30,7 @@ LIBRARIES, GRADER, CONTENTS = "libraries", "grader", "contents.json"
 JUDGING = ("__init__.py", "sandbox/__init__.py", "sandbox/jail")  # of core
 LEFT_OUT = ("ensurepip", "idlelib", "lib2to3", "test", "tkinter", "turtle", "turtledemo")
 EXTENSIONS_LEFT_OUT = ("_ctypes_test", "_test", "_tkinter", "_xx", "nis", "xx")
-UNUSED_DAYS = 7
+UNUSED_S = 86_400.0
 
 # Run in the original Python: names of all libraries that its extension modules load, as the loader was asked for them.
 _LIST_LIBRARIES = """
@@ -49,12 +48,17 @@ ctypes.CDLL(None).dl_iterate_phdr(kind(tell), None)
 """
 
 
-@lru_cache(maxsize=8)
+_in_use: dict[tuple[str, Path], Path] = {}  # and locked so until this process ends
+
+
 def image_of(kind: str, place: Path) -> Path:
     """The folder of the copy for this kind below `place`, made where it is missing or incomplete.
 
-    It is locked as in use until this process ends. Raises OSError where it cannot be made.
+    Raises OSError where it cannot be made.
     """
+    known = _in_use.get((kind, place))
+    if known is not None and (known / CONTENTS).exists():
+        return known
     image = place / f"{_digest()}-{kind}"
     with _locked(place / "lock"):
         if not _is_whole(image):
@@ -64,6 +68,7 @@ def image_of(kind: str, place: Path) -> Path:
         in_use = os.open(image, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # tidiers of /tmp heed this lock as well
         fcntl.flock(in_use, fcntl.LOCK_SH)
         os.utime(image)
+    _in_use[kind, place] = image
     return image
 
 
@@ -228,9 +233,9 @@ def _is_whole(image: Path) -> bool:
 
 
 def _prune(place: Path) -> None:
-    """Remove copies that no process has open and none has used for a week."""
+    """Remove copies that no process has open and none has used for a day."""
     for image in place.glob("*-*"):
-        if time.time() - image.stat().st_mtime < UNUSED_DAYS * 86_400:
+        if time.time() - image.stat().st_mtime < UNUSED_S:
             continue
         fd = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
         try:

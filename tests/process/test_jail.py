@@ -222,8 +222,8 @@ def test_a_damaged_copy_is_made_again_and_an_unused_one_removed(tmp_path, monkey
     module.unlink()
     old = tmp_path / "0123456789abcdef-asked"
     old.mkdir()
-    os.utime(old, (time.time() - 8 * 86_400,) * 2)
-    image.image_of.cache_clear()
+    os.utime(old, (time.time() - 2 * 86_400,) * 2)
+    image._in_use.clear()
     assert image.image_of("asked", tmp_path) == made and module.exists() and not old.exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("making")] == []
 

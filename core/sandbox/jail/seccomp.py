@@ -83,9 +83,9 @@ _KILL, _TGKILL, _PRLIMIT, _SOCKETPAIR = (62, 129), (234, 131), (302, 261), (53, 
 _FCNTL, _IOCTL, _MADVISE, _PRCTL, _CLOCK_GETTIME = (72, 25), (16, 29), (28, 233), (157, 167), (228, 113)
 _GETSOCKOPT, _SETSOCKOPT = (55, 209), (54, 208)
 
-# Locks (5-7, 36-38), owner and signal of a file (8, 10, 15), leases and notices (1024-1026), size of a pipe, which is
-# counted by user (1031), hints that stay with an inode (1035-1038).
-_FCNTL_REFUSED = (5, 6, 7, 8, 10, 15, 36, 37, 38, 1024, 1025, 1026, 1031, 1035, 1036, 1037, 1038)
+# Locks (5-7, 36-38), owner and signal of a file (8, 10, 15), leases and notices (1024-1026, 1039, 1040), size of a
+# pipe, which is counted by user (1031), hints that stay with an inode (1035-1038).
+_FCNTL_REFUSED = (5, 6, 7, 8, 10, 15, 36, 37, 38, 1024, 1025, 1026, 1031, 1035, 1036, 1037, 1038, 1039, 1040)
 _IOCTL_ALLOWED = (
     0x5401,
     0x5413,
