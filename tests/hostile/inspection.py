@@ -5,7 +5,6 @@ gt_naive=True marks the thieves that succeed in the naive check, whose process d
 
 from hostile.case import PEEK, SECRET, SIBLING, WRONG, Case, thief
 
-
 # Run by the response's own test function, which is also called beside the canonical solution.
 CANONICAL = """
 def run_tests():
