@@ -32,7 +32,9 @@ SERVER_PROGRAM = "; ".join(
     )
 )
 # The kernel's out-of-memory killer takes a server before whoever has started it.
-KILLED_FIRST = ("/bin/sh", "-c", '{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null; exec "$@"', "sh")
+_KILL_FIRST = "{ echo 1000 >/proc/self/oom_score_adj; } 2>/dev/null"
+_FORGET_WHERE = "unset PWD OLDPWD SHLVL"  # shells tell it to what they start
+KILLED_FIRST = ("/bin/sh", "-c", f'{_KILL_FIRST}; {_FORGET_WHERE}; exec "$@"', "sh")
 
 
 @dataclass(frozen=True)

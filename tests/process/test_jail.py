@@ -19,7 +19,7 @@ import pytest
 
 from core.sandbox import image
 from core.sandbox.levels import LEVELS
-from core.sandbox.pool import Check, Sandbox, why_not
+from core.sandbox.pool import SERVER_ENVIRONMENT, Check, Sandbox, why_not
 from support.paths import REPO
 
 SHUT_IN = ("bubblewrap", "namespaces", "landlock")
@@ -214,6 +214,11 @@ def test_the_standard_library_is_whole(sandbox):
     assert answers(sandbox, program, *steps) == (32, True, 7, "Europe/Berlin")[: len(steps)]
 
 
+def test_the_environment_names_nothing_of_the_trainer(sandbox):
+    (names, place) = answers(sandbox, "import os", "[*os.environ]", "os.environ.get('PWD', '/')")
+    assert set(names) <= {*SERVER_ENVIRONMENT, "PYTHONTZPATH", "LOCPATH", "PWD", "SHLVL"} and place == "/"
+
+
 # ---- the copy
 def test_a_damaged_copy_is_made_again_and_an_unused_one_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(image, "_sources", lambda: [(STDLIB / "bisect.py", "lib/bisect.py")])
@@ -282,6 +287,12 @@ def threads():
 """
     wanted = ({"tuple": ["xxx", ["e", "f", "g"]]}, 1 << 20, {"tuple": [{"bytes": "78"}, 0, False]}, 20)
     assert answers(sandbox, program, "files()", "memory()", "talk()", "threads()") == wanted
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of another architecture")
+def test_the_filter_is_the_same_at_level_limits():
+    with Sandbox(level="limits") as sandbox:
+        test_what_would_carry_bits_by_files_or_counters_is_refused(False, sandbox)
 
 
 # ---- what a check leaves, and what it is told of others
