@@ -88,7 +88,6 @@ CASES = [
             for held in gc.get_objects():
                 look(*(held.values() if type(held) is dict else held if type(held) in (list, tuple) else ()))
             """,
-        gt_naive=True,
     ),
     stealing(
         "gc.get_objects, frozen ones too",
