@@ -16,8 +16,8 @@ CASES = [
         "no recursion limit",
         method(
             "import sys\nsys.setrecursionlimit(10 ** 9)\ndef down(): return [*map(lambda _: down(), [1])]", "down()"
-            compiles=None,
-    ),
+        ),
+        compiles=None,
     ),
     Case(
         "no recursion limit at import",

@@ -120,8 +120,8 @@ def install_for_all(shared_user: bool) -> None:
     """
     column, start = _start(platform.machine())
     table = _REFUSED_TO_ALL | (_REFUSED_TO_SHARED_USER if shared_user else {})
-    _install(b"".join([*start, *_refusals(table, column), *_by_argument(column), _allow()]))
-    child_filter(platform.machine(), shared_user)
+    _Program(b"".join([*start, *_refusals(table, column), *_by_argument(column), _allow()])).install()
+    _childs(platform.machine(), shared_user)
 
 
 def _by_argument(column: int) -> list[bytes]:
@@ -138,12 +138,21 @@ def _by_argument(column: int) -> list[bytes]:
 
 def install_for_child(shared_user: bool) -> None:
     """The short filter; of all processes this one may then signal itself alone. Raises OSError."""
-    _install(child_filter(platform.machine(), shared_user).replace(_SOME_PID, struct.pack("I", os.getpid())))
+    program, places = _childs(platform.machine(), shared_user)
+    for place in places:
+        struct.pack_into("I", program.code, place, os.getpid())
+    program.install()
 
 
 @lru_cache(maxsize=1)
-def child_filter(machine: str, shared_user: bool) -> bytes:
-    """The short filter's program with _SOME_PID for the child's own; made once, in the server."""
+def _childs(machine: str, shared_user: bool) -> tuple["_Program", tuple[int, ...]]:
+    """The short filter, made once, in the server, and where the child's number is to be put into it."""
+    code = _child_filter(machine, shared_user)
+    return _Program(code), tuple(place for place in range(0, len(code), 4) if code.startswith(_SOME_PID, place))
+
+
+def _child_filter(machine: str, shared_user: bool) -> bytes:
+    """With _SOME_PID for the child's number."""
     column, start = _start(machine)
     (pid,) = struct.unpack("I", _SOME_PID)
     myself = [_argument(0), _op(_JUMP_EQUAL, pid, 1, 0), _fail(errno.EPERM), _allow()]
@@ -162,11 +171,19 @@ def child_filter(machine: str, shared_user: bool) -> bytes:
     return b"".join([*code, _allow()])
 
 
-def _install(program: bytes) -> None:
-    buffer = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(buffer))
-    if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0):
-        raise OSError(ctypes.get_errno(), "seccomp")
+class _Program:
+    """A filter as the kernel takes it in: instructions in place, and struct sock_fprog, which points to them."""
+
+    def __init__(self, code: bytes) -> None:
+        self.code = ctypes.create_string_buffer(code, len(code))
+        self._header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(self.code))
+
+    def install(self) -> None:
+        """Raises OSError where the kernel refuses."""
+        if _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or _libc.prctl(
+            PR_SET_SECCOMP, SECCOMP_MODE_FILTER, self._header, 0, 0
+        ):
+            raise OSError(ctypes.get_errno(), "seccomp")
 
 
 def _start(machine: str) -> tuple[int, list[bytes]]:

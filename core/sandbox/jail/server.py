@@ -18,7 +18,6 @@ It imports little, since a fork costs in proportion to the memory it copies. Lin
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import itertools
 import json
@@ -227,13 +226,13 @@ class Conversation:
 
 def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
     """Until the requests end or the asker is gone: read a check, judge it, answer."""
-    buffers = Buffers()
+    buffers, nothing = Buffers(), os.open(os.devnull, os.O_RDONLY)
     folder = f"{settings.root}/check"  # always the same: a name that counts would tell what has gone before
     while True:
         check = _read_frame(requests_fd)
         if check is None:
             return
-        child = _start(check, requests_fd, folder, settings, buffers)
+        child = _start(check, requests_fd, nothing, folder, settings, buffers)
         if not _attend(child, requests_fd, results_fd, settings):
             return
         result, texts = _result(child, settings)
@@ -245,7 +244,7 @@ def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
             return
 
 
-def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffers: Buffers) -> Child:
+def _start(check: dict, requests_fd: int, nothing: int, folder: str, settings: Settings, buffers: Buffers) -> Child:
     with contextlib.suppress(Exception):  # what is wrong with a trusted part shows up in the child as well
         judge.warm(check)
     gc.freeze()  # children never walk, and so never copy, what was there before them
@@ -257,7 +256,7 @@ def _start(check: dict, requests_fd: int, folder: str, settings: Settings, buffe
         _draw_pid(settings.last_pid_fd)
     pid = os.fork()
     if pid == 0:
-        _become_child(check, requests_fd, folder, writers, settings, server)
+        _become_child(check, requests_fd, folder, (nothing, *writers), settings, server)
     for fd in writers:
         os.close(fd)
     for fd in readers:
@@ -307,9 +306,7 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
     try:
         os.setsid()
         program = _read_bytes(requests_fd)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        high = [fcntl.fcntl(fd, fcntl.F_DUPFD, TALK_FD + 1) for fd in (nothing, *ends)]  # out of the targets' way
-        for target, source in enumerate(high):
+        for target, source in enumerate(ends):  # in this order: none is below 3, which is the last to be taken
             os.dup2(source, target)
         os.closerange(TALK_FD + 1, 1 << 16)
         _confine(folder, settings)
@@ -371,16 +368,9 @@ def _confine(folder: str, settings: Settings) -> None:
         os.chown(folder, settings.uid, settings.uid)
     os.chdir(folder)
     for what, soft, hard in (
-        (
-            resource.RLIMIT_CPU,
-            2 * settings.cpu_s + 1,
-            2 * settings.cpu_s + 2,
-        ),  # should the server not look: Patience
-        (resource.RLIMIT_AS, settings.memory_bytes, settings.memory_bytes),
-        (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT, FILE_SIZE_LIMIT),
+        (resource.RLIMIT_CPU, 2 * settings.cpu_s + 1, 2 * settings.cpu_s + 2),  # should the server not look: Patience
         (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
         (resource.RLIMIT_NPROC, *(_tasks_limit(settings),) * 2),
-        (resource.RLIMIT_CORE, 0, 0),
     ):
         resource.setrlimit(what, (soft, hard))
     _drop_privileges(settings.uid if privileged else None, settings)
@@ -409,11 +399,12 @@ def _drop_privileges(uid: int | None, settings: Settings) -> None:
     if uid is not None:
         if settings.level in ("landlock", "limits") and not STDLIB_IS_PUBLIC:
             keep = 1 << CAP_DAC_READ_SEARCH
-        _libc.prctl(PR_SET_KEEPCAPS, 1)
+        _libc.prctl(PR_SET_KEEPCAPS, int(keep != 0))
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    _set_capabilities(keep)
+    if keep or uid is None:  # else they have gone with the user
+        _set_capabilities(keep)
 
 
 def _set_capabilities(mask: int) -> None:
@@ -598,6 +589,12 @@ def main(settings_json: str) -> None:
         settings = _in_own_root(settings)
     _libc.prctl(PR_SET_DUMPABLE, 0)  # nobody of the same user traces it or reads its memory
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    for what, limit in (  # children inherit them; these the server can live with as well
+        (resource.RLIMIT_AS, settings.memory_bytes),
+        (resource.RLIMIT_FSIZE, FILE_SIZE_LIMIT),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (limit, limit))
     if settings.filtered:
         seccomp.install_for_all(shared_user=os.geteuid() != 0)
     try:
