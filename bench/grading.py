@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import pickle
 import random
 import statistics
 import subprocess
@@ -43,8 +42,8 @@ ENDINGS = {  # of the rival's program, by kind of check
 
 # Names that both checkouts have. CPU time of servers is known once they have ended.
 MEASURED = """
-import json, pickle, resource, sys
-from core.environment.problems import Message, Problem
+import json, resource, sys
+from core.environment.problems import Problem
 from core.environment.rewards import GradeItem, grade
 from core.sandbox.pool import Sandbox
 class Counting(Sandbox):
@@ -52,9 +51,10 @@ class Counting(Sandbox):
     def run(self, checks):
         self.checks += len(checks)
         return super().run(checks)
-texts = pickle.loads(sys.stdin.buffer.read())
-known = Problem.__dataclass_fields__
-items = [GradeItem(Problem(**{k: v for k, v in p.items() if k in known}), "run_tests", text) for p, text in texts]
+items = [
+    GradeItem(Problem(messages=(), asserts=tuple(asserts), **fields), "run_tests", text)
+    for fields, asserts, text in json.load(sys.stdin)
+]
 with Counting(workers=1) as sandbox:
     for _ in range(int(sys.argv[1])):
         grade(items, sandbox, full=False)
@@ -135,7 +135,7 @@ def is_light(problem: Problem, sandbox: Sandbox) -> bool:
 
 def before_and_after(earlier: Path, batch: list[GradeItem]) -> dict[str, Any]:
     """CPU time of a grading and of a check, of an earlier checkout's grader and of this one's, in turns."""
-    texts = [(vars(item.problem), item.completion) for item in batch]
+    texts = [_as_json(item) for item in batch]
     turns = [(cpu_of(earlier, texts), cpu_of(HERE, texts)) for _ in range(ROUNDS)]
     row: dict[str, Any] = {"what": "CPU time before and after", "completions": len(batch)}
     for place, name in enumerate(("before", "after")):
@@ -146,13 +146,18 @@ def before_and_after(earlier: Path, batch: list[GradeItem]) -> dict[str, Any]:
     return row
 
 
-def cpu_of(checkout: Path, texts: list[tuple[dict[str, Any], str]]) -> dict[str, float]:
+def _as_json(item: GradeItem) -> tuple[dict[str, str], list[str], str]:
+    names = ("problem_id", "method", "setup_code", "canonical_solution")
+    return {name: getattr(item.problem, name) for name in names}, list(item.problem.asserts), item.completion
+
+
+def cpu_of(checkout: Path, texts: list[tuple[dict[str, str], list[str], str]]) -> dict[str, float]:
     """Of warm gradings alone: what REPEATS + 1 times cost beyond the first time, servers and trainer together."""
     once, often = (
         json.loads(
             subprocess.run(
                 [sys.executable, "-c", MEASURED, str(rounds)],
-                input=pickle.dumps(texts),
+                input=json.dumps(texts).encode(),
                 stdout=subprocess.PIPE,
                 check=True,
                 cwd=checkout,
