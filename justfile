@@ -51,6 +51,20 @@ refused problems:
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table
 
+# what each field of the benchmark's arithmetic changes, on rollouts of three nano runs: about 10 minutes on one core
+arithmetic *args:
+    PYTHONPATH=. uv run python -P bench/arithmetic.py --out docs/results/arithmetic.json "$@"
+
+# reference numbers of verl's own functions, tests/data/verl_reference.json; first, without its dependencies:
+# uv pip install --no-deps --target DIR verl==0.6.1
+verl-reference dir *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export PYTHONPATH=".:tests:$1"
+    shift
+    with="--with ray --with tensordict --with hydra-core --with codetiming --with pandas --with torchdata --with datasets"
+    uv run $with python -P -m support.verl_reference "$@"
+
 # style, format, types, and what nothing but tests uses
 lint:
     uv run ruff check

@@ -103,6 +103,8 @@ class TrainConfig:
     # Rollouts
     batch: int = knob(64, "rollouts a step, a multiple of completions", at_least=1)
     completions: int = knob(8, "rollouts per prompt: a group", at_least=1)
+    order: str = knob("draws", "problems: drawn anew each step; epochs: each once, shuffled, before any again",
+                      ("draws", "epochs"))
     max_prompt: int = knob(128, "tokens; longer prompts are left out and counted", at_least=1)
     max_new: int = knob(96, "tokens of a completion", at_least=1)
     temperature: float = knob(0.7, "of sampling", above=0)
@@ -113,15 +115,23 @@ class TrainConfig:
     reward_variety: float = knob(0.0, "smoke only: random weights never compile; no spread, no gradient", at_least=0)
     # Loss
     advantage: str = knob("std", "std: (r - mean) / (std + 1e-6); mean: Dr.GRPO", ("std", "mean"))
-    aggregate: str = knob("token_mean", "dr_grpo: sum over tokens / (rollouts * max_new)", ("token_mean", "dr_grpo"))
+    logp_temperature: str = knob("one", "of policy and reference in the loss; sampling: logits / temperature, as verl",
+                                 ("one", "sampling"))
+    aggregate: str = knob("token_mean", "over the step; micro_batch_mean: mean of micro-batches' token means, as verl; "
+                          "dr_grpo: sum over tokens / (rollouts * max_new)",
+                          ("token_mean", "micro_batch_mean", "dr_grpo"))
+    loss_micro_batch: int = knob(8, "rollouts of one mean in micro_batch_mean; no matter of memory", at_least=1)
+    loss_ranks: int = knob(4, "of micro_batch_mean: cards to which verl would deal a step's rollouts", at_least=1)
     clip: float = knob(0.2, "the probability ratio is held within 1 - clip, 1 + clip", above=0)
     kl: float = knob(1e-3, "coefficient of K3 to the free reference", at_least=0)
+    kl_cap: float = knob(0.0, "a token's K3 at most, without gradient beyond; 0: no cap", at_least=0, at_most=80)
     skip_tied: bool = knob(True, "groups without reward spread have no policy gradient; skipped, no KL term either")
     # Optimizer
     steps: int = knob(120, "steps of AdamW", at_least=1)
     lr: float = knob(1.5e-3, "learning rate", above=0)
     schedule: str = knob("constant", "after the warm-up; cosine: to zero at the last step", ("constant", "cosine"))
     warmup: int = knob(10, "steps in which the learning rate rises", at_least=0)
+    warmup_from_zero: bool = knob(False, "step 1 has rate 0, as verl; false: a first share of lr")
     beta1: float = knob(0.9, "AdamW's", above=0, below=1)
     beta2: float = knob(0.99, "AdamW's", above=0, below=1)
     weight_decay: float = knob(0.1, "AdamW's", at_least=0)
@@ -202,6 +212,16 @@ def _combination_problems(c: TrainConfig) -> Iterator[str]:
         yield f"layers_from = {c.layers_from}, layers_to = {c.layers_to}; they must ascend"
     if c.max_kl and not c.kl:
         yield f"max_kl = {c.max_kl} with kl = 0: the KL is measured only where it is paid; set max_kl = 0 as well"
+    if c.kl_cap and c.max_kl >= c.kl_cap:
+        yield (
+            f"max_kl = {c.max_kl} with kl_cap = {c.kl_cap}: column kl is a mean of capped values, so it never fires; "
+            "set max_kl below kl_cap"
+        )
+    if c.aggregate == "micro_batch_mean" and c.batch % (c.loss_micro_batch * c.loss_ranks):
+        yield (
+            f"batch = {c.batch} rollouts is no multiple of loss_micro_batch x loss_ranks = {c.loss_micro_batch} x "
+            f"{c.loss_ranks}; change one of them, or set aggregate = 'token_mean'"
+        )
     if c.mix and not c.teacher:
         yield (
             f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of "
@@ -243,6 +263,12 @@ def _model_problem(model: str) -> str | None:
     return None
 
 
+# The benchmark's loss and order of problems, as verl 0.6.1 has them: docs/protocol.md 1.9.
+VERL: dict[str, Any] = {
+    "logp_temperature": "sampling", "aggregate": "micro_batch_mean", "loss_micro_batch": 8, "loss_ranks": 4,
+    "kl_cap": 10.0, "warmup_from_zero": True, "order": "epochs",
+}  # fmt: skip
+
 # Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (protocol 7.4). No
 # source gives a KL: 10 is three times the highest single step (3.2) of nano runs that took off and stayed whole.
 PRESETS: dict[str, TrainConfig] = {
@@ -257,7 +283,7 @@ PRESETS: dict[str, TrainConfig] = {
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
-        collapse_evals=2, max_kl=10.0, max_lp_drop=5.0, require_solves=True,
+        collapse_evals=2, max_kl=6.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
@@ -265,7 +291,7 @@ PRESETS: dict[str, TrainConfig] = {
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
-        collapse_evals=2, max_kl=10.0, max_lp_drop=5.0, require_solves=True,
+        collapse_evals=2, max_kl=6.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),

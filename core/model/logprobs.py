@@ -65,15 +65,15 @@ class TokenBatch:
         )
 
 
-def completion_logps(model: Any, batch: TokenBatch, shared_prefix: bool = True) -> Tensor:
-    """log p(token | prompt, earlier tokens) at temperature 1, shape (N, Lc), zero outside the mask.
+def completion_logps(model: Any, batch: TokenBatch, shared_prefix: bool = True, temperature: float = 1.0) -> Tensor:
+    """log p(token | prompt, earlier tokens) of logits / temperature, shape (N, Lc), zero outside the mask.
 
     `model` is a Hugging Face causal LM, with adapters in place or without. Without `shared_prefix` each row is the
     whole sequence: for gradient checkpointing, and for architectures whose cache is not differentiable.
     """
     hidden = _shared_hidden(model, batch) if shared_prefix else _padded_hidden(model, batch)
     targets = batch.completion_ids[batch.completion_mask]
-    flat = _token_logps(model.get_output_embeddings(), hidden[batch.completion_mask], targets)
+    flat = _token_logps(model.get_output_embeddings(), hidden[batch.completion_mask], targets, temperature)
     return torch.zeros_like(batch.completion_ids, dtype=flat.dtype).masked_scatter(batch.completion_mask, flat)
 
 
@@ -116,17 +116,18 @@ def _padded_hidden(model: Any, batch: TokenBatch) -> Tensor:
     return hidden[:, batch.prompt_ids.shape[1] - 1 : -1]
 
 
-def _token_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
+def _token_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
     """(T, H), (T,) -> (T,) fp32. Logits of a large vocabulary are made chunk by chunk, and again in the backward."""
     width = head.out_features
     if hidden.shape[0] * width <= HEAD_CHUNK * 65_536:
-        return _chunk_logps(head, hidden, targets)
+        return _chunk_logps(head, hidden, targets, temperature)
     pieces = [
-        checkpoint(_chunk_logps, head, h, t, use_reentrant=False)
+        checkpoint(_chunk_logps, head, h, t, temperature, use_reentrant=False)
         for h, t in zip(hidden.split(HEAD_CHUNK), targets.split(HEAD_CHUNK), strict=True)
     ]
     return torch.cat(pieces)
 
 
-def _chunk_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor) -> Tensor:
-    return -F.cross_entropy(head(hidden).float(), targets, reduction="none")
+def _chunk_logps(head: torch.nn.Linear, hidden: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    logits = head(hidden).float().div_(temperature)  # in place: a second copy of a large vocabulary's would not fit
+    return -F.cross_entropy(logits, targets, reduction="none")

@@ -10,6 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from core.spec import TrainConfig
+from core.training.micro_batches import micro_batches
+
 
 def group_advantages(rewards: Tensor, kind: str, counted: Tensor | None = None) -> Tensor:
     """(P, G) rewards -> (P, G) advantages.
@@ -38,22 +41,50 @@ def policy_objective(logps: Tensor, old_logps: Tensor, advantages: Tensor, clip:
     return torch.minimum(ratio * advantages[:, None], bounded * advantages[:, None])
 
 
-def k3(logps: Tensor, reference_logps: Tensor) -> Tensor:
-    """Unbiased, non-negative estimate of KL(policy || reference) per token: exp(d) - d - 1, d = ref - policy."""
+def k3(logps: Tensor, reference_logps: Tensor, cap: float = 0.0) -> Tensor:
+    """Unbiased, non-negative estimate of KL(policy || reference) per token: exp(d) - d - 1, d = ref - policy.
+
+    With a cap it is at most that, and where it would be more it has no gradient (verl's low_var_kl, cap 10).
+    """
     d = reference_logps - logps
-    return d.exp() - d - 1
+    if not cap:
+        return d.exp() - d - 1
+    d = d.clamp(-cap - 1, cap + 1)  # out there K3 is above the cap already; an infinite exp would make its gradient nan
+    return (d.exp() - d - 1).clamp(max=cap)
 
 
-def token_weight(aggregate: str, tokens: int, rollouts: int, max_new: int) -> float:
-    """The weight of each token's term, for a whole step: token_mean 1/tokens; dr_grpo 1/(rollouts * max_new)."""
-    return 1.0 / {"token_mean": tokens, "dr_grpo": rollouts * max_new}[aggregate]
+def logp_temperature(config: TrainConfig) -> float:
+    """What logits are divided by before log-probabilities of the loss are taken."""
+    return config.temperature if config.logp_temperature == "sampling" else 1.0
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: int, schedule: str) -> float:
-    """Rate of step 1..steps: linear warm-up, then constant, or a cosine that would reach zero one step later."""
-    if step <= warmup:
-        return peak * step / warmup
-    if schedule == "constant":
-        return peak
-    done = (step - warmup - 1) / max(1, steps - warmup)
-    return peak * 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))
+def token_weights(config: TrainConfig, prompt_lengths: Tensor, lengths: Tensor) -> Tensor:
+    """The weight of each rollout's tokens in the step's loss; (N,), (N,) tokens of prompts, completions -> (N,).
+
+    token_mean: 1 / tokens of the step. micro_batch_mean: 1 / tokens of its micro-batch / micro-batches. dr_grpo:
+    1 / (rollouts * max_new). All rollouts count, dropped and tied ones too: a step's scale does not depend on them.
+    """
+    rollouts = len(lengths)
+    if config.aggregate == "token_mean":
+        return torch.full((rollouts,), 1 / int(lengths.sum()))
+    if config.aggregate == "dr_grpo":
+        return torch.full((rollouts,), 1 / (rollouts * config.max_new))
+    groups = micro_batches((prompt_lengths + lengths).tolist(), config.loss_micro_batch, config.loss_ranks)
+    weights = torch.zeros(rollouts)
+    for places in groups:
+        weights[places] = 1 / (len(groups) * int(lengths[places].sum()))
+    return weights
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Rate of step 1..steps: linear warm-up, then constant, or a cosine that would reach zero one step later.
+
+    The warm-up ends with the whole rate at step `warmup`; from zero, as verl's, with step 1 at 0, one step later.
+    """
+    risen = step - 1 if config.warmup_from_zero else step
+    if step <= config.warmup:
+        return config.lr * risen / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    done = (step - config.warmup - 1) / max(1, config.steps - config.warmup)
+    return config.lr * 0.5 * (1 + float(torch.cos(torch.tensor(done * torch.pi, dtype=torch.float64))))

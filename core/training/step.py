@@ -6,7 +6,6 @@ Where an arm has a hook it is called; where it has none, nothing stands in its p
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,16 @@ from core.model.run_data import RunData
 from core.sandbox.pool import Sandbox
 from core.spec import TrainConfig
 from core.training import metrics
-from core.training.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weight
+from core.training.draws import drawn
+from core.training.grpo import (
+    group_advantages,
+    is_tied,
+    k3,
+    learning_rate,
+    logp_temperature,
+    policy_objective,
+    token_weights,
+)
 from core.tripwires import require_finite
 
 Grades = list[list[Grade]]  # by group, then member
@@ -50,8 +58,7 @@ class Paid:
 def roll_out(arm: Arm, step: Step, data: RunData) -> Asked:
     """Draw the step's tasks and fill each group: G students, or fewer beside teacher rollouts."""
     config, policy = step.config, step.policy
-    drawing = random.Random(f"tasks {step.seed} {step.number}")
-    tasks = drawing.sample(data.train, config.batch // config.completions)
+    tasks = drawn(data.train, config.batch // config.completions, config.order, step.seed, step.number)
     if arm.rollout:
         tasks = _as_asked(arm.rollout(step, [task.prompt for task in tasks]), data)
     step.tasks = [task.prompt for task in tasks]
@@ -147,7 +154,7 @@ def optimize(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW
             arm.gradient(step)
         norm = float(torch.nn.utils.clip_grad_norm_(adapter.parameters.values(), config.grad_clip))
         require_finite(step.number, step.row["loss"], norm)
-        rate = learning_rate(step.number, config.steps, config.lr, config.warmup, config.schedule)
+        rate = learning_rate(config, step.number)
         optimizer.param_groups[0]["lr"] = rate
         step.row |= {"gn": norm, "lr": rate}
         before = _copies(adapter) if arm.update else {}
@@ -162,7 +169,7 @@ def _copies(adapter: Adapter) -> dict[str, Tensor]:
 
 
 def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str, Any]:
-    """Accumulate the gradient of the step's loss in micro-batches, students first; returns its metrics.
+    """Accumulate the gradient of the step's loss piece by piece, students first; returns its metrics.
 
     Rollouts of tied groups have no policy gradient. With skip_tied they are not run, and their KL term is lost; the
     denominators count them all the same, so that a step's scale does not depend on how many groups were tied.
@@ -171,21 +178,23 @@ def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str
     advantages = group_advantages(rewards, config.advantage, counted).reshape(-1).to(config.device)
     used = (counted & ~is_tied(rewards)[:, None] if config.skip_tied else counted).reshape(-1)
     batch = step.rollouts()
-    weight = token_weight(config.aggregate, int(batch.completion_mask.sum()), len(batch.group), config.max_new)
+    prompt_lengths = batch.prompt_mask.sum(1)[batch.group].cpu()
+    weights = token_weights(config, prompt_lengths, batch.completion_mask.sum(1).cpu()).to(config.device)
     is_teacher = step.is_teacher.reshape(-1)
-    students = _accumulate(arm, step, batch, used & ~is_teacher, advantages, weight)
+    students = _accumulate(arm, step, batch, used & ~is_teacher, advantages, weights)
     if not bool(is_teacher.any()):
         return metrics.loss_columns(students)
     step.student_gradient = {n: p.grad.clone() for n, p in step.adapter.parameters.items() if p.grad is not None}
-    teachers = _accumulate(arm, step, batch, used & is_teacher, advantages, weight)
+    teachers = _accumulate(arm, step, batch, used & is_teacher, advantages, weights)
     return metrics.loss_columns(students, teachers)
 
 
 def _accumulate(
-    arm: Arm, step: Step, batch: TokenBatch, used: Tensor, advantages: Tensor, weight: float
+    arm: Arm, step: Step, batch: TokenBatch, used: Tensor, advantages: Tensor, weights: Tensor
 ) -> dict[str, float]:
     """Forward and backward of some rollouts; sums over their tokens."""
     config, model = step.config, step.adapter.model
+    temperature = logp_temperature(config)
     sums = dict.fromkeys(("loss", "lp", "kl", "tokens"), 0.0)
     # A context by rollout cannot hold for a prompt that rollouts share, so each row is then a whole sequence.
     shared_prefix = not config.grad_checkpointing and arm.forward is None
@@ -195,15 +204,15 @@ def _accumulate(
         step.policy.tick()
         part = batch.take(rows)
         with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
-            logps = completion_logps(model, part, shared_prefix)
+            logps = completion_logps(model, part, shared_prefix, temperature)
             objective = policy_objective(logps, logps.detach(), advantages[rows], config.clip)
             if config.kl:
                 with switched_off(step.adapter):
-                    reference = completion_logps(model, part, shared_prefix)
-                divergence = k3(logps, reference)
+                    reference = completion_logps(model, part, shared_prefix, temperature)
+                divergence = k3(logps, reference, config.kl_cap)
                 objective = objective - config.kl * divergence
                 sums["kl"] += float((divergence.detach() * part.completion_mask).sum())
-            loss = -(objective * part.completion_mask).sum() * weight
+            loss = -((objective * part.completion_mask).sum(1) * weights[rows]).sum()
             loss.backward()
         sums["loss"] += float(loss.detach())
         sums["lp"] += float(logps.detach().sum())

@@ -41,6 +41,7 @@ ALIKE = (
     *("model", "problems", "problems_sha256", "held_out_share", "not_unique", "modes", "hint", "hint_seed"),
     *("adapter", "lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "temperature", "top_p"),
     *("reward_compiles", "reward_solves", "reward_variety", "advantage", "aggregate", "clip", "kl", "skip_tied"),
+    *("logp_temperature", "loss_micro_batch", "loss_ranks", "kl_cap", "warmup_from_zero", "order"),
     *("steps", "lr", "schedule", "warmup", "beta1", "beta2", "weight_decay", "grad_clip", "device", "dtype", "threads"),
 )
 

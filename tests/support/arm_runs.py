@@ -16,9 +16,11 @@ import pytest
 from core.arm_rules import ARM_NAMES
 from core.environment.nano import pairs as nano_pairs
 from core.environment.rewards import Grade
+from core.spec import VERL
 from core.training import step
 from support import in_process, real_run
 
+BENCHMARK = {**VERL, "loss_micro_batch": 4, "loss_ranks": 1}  # smoke's 8 rollouts make two micro-batches
 TEACHER = {"teacher": "nano", "mix": 0.25, "max_new": 96}
 Case = tuple[str, dict[str, Any]]
 STANDING: list[Case] = [
@@ -31,9 +33,13 @@ STANDING: list[Case] = [
     ("route_act", {}),
     ("tdga", {}),
     ("rebound_gen", {}),
-    ("rebound_mul", {}),
+    ("rebound_mul", BENCHMARK),
 ]
-OTHERS: list[Case] = [(name, {}) for name in ARM_NAMES if (name, {}) not in STANDING] + [("route", TEACHER)]
+OTHERS: list[Case] = [(name, {}) for name in ARM_NAMES if (name, {}) not in STANDING] + [
+    ("route", TEACHER),
+    ("erase", {**TEACHER, **BENCHMARK}),
+    ("sgtm", BENCHMARK),
+]
 
 Stop = tuple[str, tuple[int, str], int]  # arm, (last finished step, phase), steps that are kept
 STOPS: list[Stop] = [
@@ -55,7 +61,8 @@ POISONED = [field.name for field in dataclasses.fields(Grade) if field.name not 
 
 def name_of(case: Case) -> str:
     arm, fields = case
-    return "-".join([arm, *fields])
+    own = [name for name in fields if name not in BENCHMARK]
+    return "-".join([arm, *own, *["benchmark"] * (fields.keys() >= VERL.keys())])
 
 
 def few_pairs(monkeypatch: pytest.MonkeyPatch) -> None:

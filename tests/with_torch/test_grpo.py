@@ -1,11 +1,15 @@
 """The loss against hand-computed numbers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from core.training.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weight
+from core.spec import TrainConfig, choices_of
+from core.training.grpo import group_advantages, is_tied, k3, learning_rate, policy_objective, token_weights
+
+AGGREGATES = choices_of("aggregate")
 
 
 def test_advantages_by_hand() -> None:
@@ -40,13 +44,23 @@ def test_k3_is_zero_at_the_reference_and_positive_elsewhere() -> None:
     assert k3(logps, reference).tolist() == pytest.approx([0.0, math.e - 2])
 
 
-def test_token_weights() -> None:
-    assert token_weight("token_mean", 50, 8, 100) == 1 / 50
-    assert token_weight("dr_grpo", 50, 8, 100) == 1 / 800
+def test_token_weights_by_hand() -> None:
+    """Two micro-batches of two: by length with the prompt 2, 3, 6, 9, evens first: {2, 6} and {9, 3}."""
+    config = TrainConfig(batch=4, completions=4, max_new=100, loss_micro_batch=2, loss_ranks=1)
+    prompts, lengths = torch.tensor([1, 1, 1, 1]), torch.tensor([5, 2, 8, 1])
+    weights = {c: token_weights(replace(config, aggregate=c), prompts, lengths).tolist() for c in AGGREGATES}
+    assert weights["token_mean"] == pytest.approx([1 / 16] * 4)
+    assert weights["dr_grpo"] == pytest.approx([1 / 400] * 4)
+    assert weights["micro_batch_mean"] == pytest.approx([1 / 12, 1 / 20, 1 / 20, 1 / 12])
 
 
 def test_learning_rate_warms_up_then_stays_or_falls() -> None:
-    assert [learning_rate(s, 100, 1.0, 10, "constant") for s in (1, 5, 10, 100)] == [0.1, 0.5, 1.0, 1.0]
-    cosine = [learning_rate(s, 20, 1.0, 10, "cosine") for s in range(11, 21)]
+    config = TrainConfig(steps=100, lr=1.0, warmup=10)
+    assert [learning_rate(config, s) for s in (1, 5, 10, 100)] == [0.1, 0.5, 1.0, 1.0]
+    from_zero = replace(config, warmup_from_zero=True)
+    assert [learning_rate(from_zero, s) for s in (1, 5, 10, 11, 100)] == [0.0, 0.4, 0.9, 1.0, 1.0]
+    assert learning_rate(replace(from_zero, warmup=0), 1) == 1.0
+    falling = TrainConfig(steps=20, lr=1.0, warmup=10, schedule="cosine")
+    cosine = [learning_rate(falling, s) for s in range(11, 21)]
     assert cosine[0] == 1.0 and cosine == sorted(cosine, reverse=True)
     assert cosine[5] == pytest.approx(0.5) and 0 < cosine[-1] < 0.05
