@@ -51,7 +51,7 @@ refused problems:
 kill-table:
     PYTHONPATH=.:tests uv run python -m support.kill_table
 
-# what each field of the benchmark's arithmetic changes, on rollouts of three nano runs: about 10 minutes on one core
+# what each field of the benchmark's arithmetic changes, on rollouts of three nano runs: about 15 minutes on one core
 arithmetic *args:
     PYTHONPATH=. uv run python -P bench/arithmetic.py --out docs/results/arithmetic.json "$@"
 

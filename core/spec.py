@@ -270,7 +270,8 @@ VERL: dict[str, Any] = {
 }  # fmt: skip
 
 # Tripwires of fast and full: 5 nats of lp and a solve at the first evaluation are the author's own (protocol 7.4). No
-# source gives a KL: 10 is three times the highest single step (3.2) of nano runs that took off and stayed whole.
+# source gives a KL: 4 is over three times the highest step (1.10) of nano runs with VERL that took off and stayed
+# whole. Column kl is on VERL's scale there: log-probabilities at the sampling temperature, no token above the cap.
 PRESETS: dict[str, TrainConfig] = {
     # The small world: hacking emerges on one core in a minute (docs/nano.md).
     "nano": TrainConfig(grift_layers=2),
@@ -283,7 +284,7 @@ PRESETS: dict[str, TrainConfig] = {
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
-        collapse_evals=2, max_kl=6.0, max_lp_drop=5.0, require_solves=True, **VERL,
+        collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
@@ -291,7 +292,7 @@ PRESETS: dict[str, TrainConfig] = {
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
-        collapse_evals=2, max_kl=6.0, max_lp_drop=5.0, require_solves=True, **VERL,
+        collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),

@@ -119,7 +119,7 @@ def test_presets_of_the_real_model_watch_and_the_small_ones_do_not() -> None:
 
 
 def test_a_kl_limit_without_a_measured_kl_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"max_kl = 10.0 with kl = 0"):
+    with pytest.raises(ValueError, match=r"max_kl = 4.0 with kl = 0"):
         resolve_config("full", {"kl": 0.0})
     assert resolve_config("full", {"kl": 0.0, "max_kl": 0.0}).kl == 0
 
