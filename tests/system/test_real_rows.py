@@ -29,7 +29,16 @@ def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
         (pytest.fail if IN_CI else pytest.skip)("SmolLM2 is missing: uv run just download-model")
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(real_rows().read_text().splitlines(keepends=True)[:8]))
-    settings = ["steps=3", "batch=4", "completions=2", "max_new=40", "eval_every=3", "eval_problems=1"]
+    settings = [
+        "steps=3",
+        "batch=4",
+        "loss_micro_batch=2",
+        "loss_ranks=2",
+        "completions=2",
+        "max_new=40",
+        "eval_every=3",
+        "eval_problems=1",
+    ]
     settings += ["checkpoint_every=1", "micro_batch=2", "grad_checkpointing=false", "grade_workers=1"]
     settings += ["model=smollm2-135m", "device=cpu", "dtype=float32", "disk_floor_gb=0.5", "require_solves=false"]
     command = [sys.executable, "-m", "orchestrator.cli", "--home", str(tmp_path), "plan", "fast", "--arms", "vanilla"]
