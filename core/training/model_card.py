@@ -1,4 +1,4 @@
-"""adapter/README.md: what the weights beside it are, where their base model comes from, and code that loads them."""
+"""The README of an adapter: what the weights beside it are, where their base model is had, and code that loads them."""
 
 from __future__ import annotations
 

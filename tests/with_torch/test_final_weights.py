@@ -83,7 +83,7 @@ def test_the_code_of_a_card_gives_the_deployed_model(
     shutil.copytree(run.adapter, tmp_path / "adapter")
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(code_of(Path("adapter/README.md").read_text()), names)
+    exec(code_of((Path("adapter") / "README.md").read_text()), names)
     assert torch.equal(names["model"](IDS).logits, deployed_logits(run, policy))
 
 
