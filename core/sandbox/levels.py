@@ -14,7 +14,7 @@ from pathlib import Path
 
 from core.sandbox.image import CORE, GRADER, default_place, is_public, python_command
 from core.sandbox.jail import landlock, seccomp
-from core.sandbox.jail.namespaces import DEVICES, INODES_LIMIT, KEPT
+from core.sandbox.jail.namespaces import DEVICES, INODES_LIMIT, KEPT, SYS_ADMIN
 
 CHOICE_VARIABLE = "GRPOQ_SANDBOX"  # names a level; without it the best that works here is taken, `limits` never
 WRITABLE_BYTES = 64 << 20
@@ -66,8 +66,9 @@ def _bubblewrap(settings: dict, pid_fd: int) -> list[str]:
     command += ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     command += [] if os.geteuid() == 0 else ["--unshare-user"]
     command += ["--cap-drop", "ALL"]
-    for name in (*KEPT, "SYS_ADMIN"):  # the last to mount the box, then given up
-        command += ["--cap-add", f"CAP_{name}"]
+    for number in (*KEPT.values(), SYS_ADMIN):  # the last to mount the box, then given up
+        # By number: bubblewrap may be built with an older list of names.
+        command += ["--cap-add", str(number)] if _holds(number) else []
     devices = [f"/dev/{name}" for name in DEVICES]
     shown = [*settings["visible"], *devices]
     for folder in dict.fromkeys(str(parent) for path in shown for parent in reversed(Path(path).parents[:-1])):
@@ -77,6 +78,14 @@ def _bubblewrap(settings: dict, pid_fd: int) -> list[str]:
     for path in devices:
         command += ["--dev-bind", path, path]
     return [*command, "--dir", INSIDE, "--remount-ro", "/", "--", *_python(settings)]
+
+
+def _holds(capability: int) -> bool:
+    """Of a user namespace its maker holds all; a container's root may lack some."""
+    if os.geteuid() != 0:
+        return True
+    held = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapPrm"))
+    return bool(int(held.split()[1], 16) >> capability & 1)
 
 
 def _direct(settings: dict, pid_fd: int) -> list[str]:
@@ -147,8 +156,9 @@ def left_open(level: Level) -> list[str]:
         )
         if level.name == "landlock":
             found += [f"landlock is version {landlock.version()} here: {gap}" for gap in landlock.gaps()]
-    if level.own_root and not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK):
-        found.append("process numbers tell how many checks a server has had: this kernel lets nobody set them")
+    may_number = os.access("/proc/sys/kernel/ns_last_pid", os.W_OK) and _holds(KEPT["CHECKPOINT_RESTORE"])
+    if level.own_root and not may_number:
+        found.append("process numbers tell how many checks and threads a server has had: it may not set them here")
     if level.name == "landlock" and os.geteuid() == 0 and not is_public(default_place()):
         found.append(
             f"names in directories that only root may enter: its copy of Python lies in one ({default_place()}); set "

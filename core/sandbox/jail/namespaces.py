@@ -20,6 +20,7 @@ _PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SCAFFOLD = "/proc"  # the new root is built over it: it is there, and nothing that is to be seen lies below it
 # Capabilities of a server: to give a child its user and folder, end it, remove what it left, number it anew.
 KEPT = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "KILL": 5, "SETGID": 6, "SETUID": 7, "CHECKPOINT_RESTORE": 40}
+SYS_ADMIN = 21
 INODES_LIMIT = 4096  # of a box in memory
 DEVICES = ("null", "zero", "full", "random", "urandom")
 

@@ -407,6 +407,15 @@ def _drop_privileges(uid: int | None, settings: Settings) -> None:
         _set_capabilities(keep)
 
 
+def _capabilities() -> int:
+    """Those that this process may use."""
+    data = ctypes.create_string_buffer(24)
+    if _libc.capget(struct.pack("Ii", CAPSET_VERSION, 0), data) != 0:
+        raise OSError(ctypes.get_errno(), "capget")
+    _, low, _, _, high, _ = struct.unpack("6I", data.raw)
+    return high << 32 | low
+
+
 def _set_capabilities(mask: int) -> None:
     low, high = mask & 0xFFFFFFFF, mask >> 32
     header = struct.pack("Ii", CAPSET_VERSION, 0)
@@ -566,7 +575,7 @@ def _in_own_root(settings: Settings) -> Settings:
             f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
         )
     namespaces.finish_root(settings.root, settings.writable_bytes, namespaces.INODES_LIMIT)
-    _set_capabilities(sum(1 << number for number in namespaces.KEPT.values()))
+    _set_capabilities(sum(1 << number for number in namespaces.KEPT.values()) & _capabilities())
     try:
         _draw_pid(settings.last_pid_fd)
     except OSError:
