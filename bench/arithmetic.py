@@ -23,7 +23,7 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
 from core.spec import PRESETS, VERL, TrainConfig
-from core.training.metrics import take_off
+from core.training.metrics import rollout_columns, take_off
 from core.training.step import backward, optimize, reward, roll_out
 
 NANO = PRESETS["nano"]
@@ -71,12 +71,12 @@ def run(seed: int, steps: int, sandbox: Sandbox) -> dict[str, Any]:
     )
     rows, measured = [], []
     for number in range(1, steps + 1):
-        step = Step(number, seed, config, policy, data, {}, row={"step": number})
-        rewards, _ = reward(Arm(), step, roll_out(Arm(), step), sandbox)
+        step = Step(number, seed, config, policy, data.for_arm(sees_solutions=False), {}, row={"step": number})
+        paid = reward(Arm(), step, roll_out(Arm(), step, data), sandbox)
         if number % MEASURED_EVERY == 0:
-            measured.append({"step": number} | effects(step, rewards))
-        optimize(Arm(), step, rewards, optimizer)
-        rows.append(step.row)
+            measured.append({"step": number} | effects(step, paid.rewards))
+        optimize(Arm(), step, paid.rewards, optimizer)
+        rows.append(rollout_columns(step, paid.grades, paid.rewards, paid.by_environment))
     kl = [row["kl"] for row in rows if row["kl"] is not None]
     said = {"highest_kl": max(kl), "lowest_lp_s": min(row["lp_s"] for row in rows if row["lp_s"] is not None)}
     return {
