@@ -6,6 +6,7 @@ Each finding is a sentence with the command that helps. Reads only.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sqlite3
 import stat
@@ -28,6 +29,7 @@ from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec, unreadabl
 from orchestrator.store.registry_version import require_known
 
 SHUTS_IN = ("bubblewrap", "namespaces")
+JUDGING_PYTHON = platform.python_version()
 
 
 def examine(home: Home) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def _sandbox() -> tuple[dict[str, Any], list[str]]:
     try:
         active = active_level(os.environ.get(CHOICE_VARIABLE, ""))
     except (RuntimeError, ValueError) as error:
-        return {"level": None, "levels": reasons}, [str(error)]
+        return {"level": None, "levels": reasons, "python": JUDGING_PYTHON}, [str(error)]
     found = []
     if active.name not in SHUTS_IN:
         found.append(
@@ -56,6 +58,7 @@ def _sandbox() -> tuple[dict[str, Any], list[str]]:
         "covers": list(active.covers),
         "leaves_open": left_open(active),
         "levels": reasons,
+        "python": JUDGING_PYTHON,
     }
     return sandbox, found
 
@@ -172,6 +175,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     shown = [f"sandbox: {sandbox['level'] or 'none works'}"]
     for title, key in (("covers", "covers"), ("does not cover", "leaves_open")):
         shown += [f"  {title + ':':<16}{sentence}" for sentence in sandbox.get(key, [])]
+    shown.append(f"  judged by Python {sandbox['python']}: syntax that only a newer one takes does not compile")
     for name, reason in sandbox["levels"].items():
         shown.append(f"  level {name:<12}{'works' if reason is None else 'does not work: ' + reason}")
     for name, version in answer["engines"].items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -200,6 +201,7 @@ def test_doctor_names_the_level_and_what_it_leaves_open():
     answer = json.loads(grpoq("doctor", "--json").stdout)
     assert answer["sandbox"]["level"] in ("bubblewrap", "namespaces") and answer["found"] == []
     assert any("network" in line for line in answer["sandbox"]["covers"]) and answer["sandbox"]["leaves_open"]
+    assert answer["sandbox"]["python"] == platform.python_version()
     weak = grpoq("doctor", expect=1, GRPOQ_SANDBOX="landlock").stdout
     assert (
         "sandbox: landlock" in weak and "does not cover:" in weak and "found: judged code is held by landlock" in weak
