@@ -232,12 +232,18 @@ class _Evidence:
         return oracle.proves_nothing and self.is_imported and oracle.error not in GONE
 
     @property
+    def tests_were_run(self) -> bool:
+        """In the process that answered the asserts, after it had."""
+        return self.result("oracle").tests_pass_stub is not None
+
+    @property
     def own_tests_pass(self) -> bool:
-        return self.proves_nothing or self.result("tests").tests_passed
+        run = self.result("oracle" if self.tests_were_run else "tests")
+        return self.proves_nothing or run.tests_passed
 
     @property
     def stub_pass(self) -> bool:
-        return self.proves_nothing or self.result("stub").tests_passed
+        return self.proves_nothing or self.result("oracle").tests_pass_stub is True or self.result("stub").tests_passed
 
     @property
     def canonical_fails(self) -> bool | None:
@@ -266,6 +272,9 @@ class _Evidence:
         passed = self.own_tests_pass or self.result("prompt_tests").tests_passed
         return self.tests_are_paid and not self.gt_correct and passed
 
+
+# What these pay for is seen of the whole process that answers the asserts: nothing else may run there.
+OBSERVED_MODES = ("stdout_marker", "file_marker")
 
 ChecksOf = Callable[[_Evidence, bool], dict[str, Check]]
 
@@ -302,7 +311,9 @@ def _oracle_check(item: GradeItem, code: str, calls: tuple[str, ...], expected: 
         steps=calls,
         attributes=((item.marker,) if item.marker else SENTINEL_ATTRIBUTES) if item.mode == "sentinel" else (),
         test_name=item.test_func_name if _may_define(item.test_func_name, code) else "",
+        solution=stub(item.problem),
         shown_tests=_shown_tests(item.prompt_tests),
+        tests_after=item.mode not in OBSERVED_MODES,
         records_cap=ANSWERS_BYTES + ANSWERS_FACTOR * sum(map(len, expected)),
     )
 
@@ -334,7 +345,7 @@ def _test_check(item: GradeItem, code: str, solution: str = "", reveals_answers:
 
 def second_checks(e: _Evidence, full: bool) -> dict[str, Check]:
     """Its own tests, on its own code and on a stub, unless the first check has told how they end."""
-    if e.code is None or e.proves_nothing:
+    if e.code is None or e.proves_nothing or e.tests_were_run:
         return {}
     checks = {}
     if e.is_imported and _may_define(e.item.test_func_name, e.code):

@@ -60,7 +60,9 @@ class Check:
     """One child's work: run setup, then program, then
 
     calls          evaluate each step, report its value; then name the true `attributes` of a Solution(). With a
-                   test_name, say first what the program's function of that name is; shown_tests: the prompt's
+                   test_name, say first what the program's function of that name is; shown_tests: the prompt's.
+                   tests_after: a second part, in which that function is run, on its own Solution and on `solution`,
+                   where the program keeps no state and the process can therefore be the same
     equality       step == expected, pair by pair, until one is false
     test_function  call the program's function test_name, with `solution` in place of its class Solution; the empty
                    string stands for its own
@@ -76,6 +78,7 @@ class Check:
     test_name: str = ""
     solution: str = ""
     shown_tests: tuple[str, ...] = ()  # jail.test_function.without_blanks
+    tests_after: bool = False
     reveals_answers: bool = False
     records_cap: int = 1 << 16  # bytes that the child may report; beyond, it is ended, and what came before stands
 
@@ -103,6 +106,7 @@ class ExecutionResult:
     test_function: State | None = None
     proves_nothing: bool = False  # the test function certainly passes, on any Solution
     tests_passed: bool = False  # the test function was called and came back; not so where the process was gone before
+    tests_pass_stub: bool | None = None  # and over `solution`; null where a second part was not run, or not to its end
     error: str | None = None
     unjudged: bool = False
     exit_code: int | None = None
@@ -405,7 +409,8 @@ class _Server:
         if len(self._incoming) < end:
             return None
         raw = json.loads(bytes(self._incoming[4:end]))
-        sizes = [raw["stdout"], raw["stderr"], *(raw["records"] or ()), *raw["files"].values()]
+        spoken = [size for part in raw["parts"] for size in part["records"] or ()]
+        sizes = [raw["stdout"], raw["stderr"], *spoken, *raw["files"].values()]
         if len(self._incoming) < end + sum(sizes):
             return None
         texts = []
@@ -413,10 +418,11 @@ class _Server:
             texts.append(self._incoming[end : end + size].decode(errors="replace"))
             end += size
         del self._incoming[:end]
-        count = len(raw["records"] or ())
         raw["stdout"], raw["stderr"] = texts[:2]
-        raw["records"] = None if raw["records"] is None else texts[2 : 2 + count]
-        raw["files"] = dict(zip(raw["files"], texts[2 + count :], strict=True))
+        said = iter(texts[2 : 2 + len(spoken)])
+        for part in raw["parts"]:
+            part["records"] = None if part["records"] is None else [next(said) for _ in part["records"]]
+        raw["files"] = dict(zip(raw["files"], texts[2 + len(spoken) :], strict=True))
         return raw
 
     def close(self) -> None:
@@ -480,21 +486,24 @@ GONE = frozenset({EARLY_EXIT, *_SIGNAL_NAMES.values()})  # the process left, or 
 
 
 def _execution_result(raw: dict[str, Any]) -> ExecutionResult:
-    records, malformed = _decoded(raw["records"])
+    first, *rest = raw["parts"]
+    records, malformed = _decoded(first["records"])
+    passed, passed_stub = _second_part(rest[0]) if rest else (records.get("passed") is True and first["done"], None)
     answers, attributes = records.get("answers"), records.get("attributes")
     own_equality = records.get("own_equality")
     return ExecutionResult(
         imported="imported" in records,
         import_error=_identifier(records["imported"]) if isinstance(records.get("imported"), str) else None,
-        done="ended" in records and raw["done"],
+        done="ended" in records and first["done"],
         answers=tuple(answers) if isinstance(answers, list) else None,
         attributes=tuple(a for a in attributes if isinstance(a, str)) if isinstance(attributes, list) else (),
         own_equality=own_equality if isinstance(own_equality, bool) else None,
         test_function=next((s for s in STATES if records.get("test_function") == s), None),
         proves_nothing=records.get("proves_nothing") is True,
-        tests_passed=records.get("passed") is True and raw["done"],
-        error=FORGED if malformed else _error(raw, records),
-        unjudged=raw["killed_for"] == STARVED,
+        tests_passed=passed,
+        tests_pass_stub=passed_stub,
+        error=FORGED if malformed else _error(raw, first, records),
+        unjudged=first["killed_for"] == STARVED,
         exit_code=raw["exit_code"],
         stdout=raw["stdout"],
         stderr=raw["stderr"],
@@ -518,10 +527,18 @@ def _decoded(texts: list[str] | None) -> tuple[dict[str, Any], bool]:
     return records, False
 
 
-def _error(raw: dict[str, Any], records: dict[str, Any]) -> str | None:
-    if raw["killed_for"]:
-        return raw["killed_for"]
-    if "ended" in records and raw["done"]:
+def _second_part(part: dict[str, Any]) -> tuple[bool, bool | None]:
+    """Whether own tests passed, on their own code and on a stub; (False, None) where it did not come to its end."""
+    records, malformed = _decoded(part["records"])
+    if malformed or not part["done"] or "ended" not in records:
+        return False, None
+    return records.get("passed") is True, records.get("passed_over_solution") is True
+
+
+def _error(raw: dict[str, Any], first: dict[str, Any], records: dict[str, Any]) -> str | None:
+    if first["killed_for"]:
+        return first["killed_for"]
+    if "ended" in records and first["done"]:
         return None
     for name in ("error", "left", "imported"):
         if isinstance(records.get(name), str):

@@ -17,12 +17,13 @@ import sys
 import types
 from _sitebuiltins import Quitter
 from builtins import BaseException, Exception, SystemExit, compile, eval, exec, getattr, int, isinstance
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from core.sandbox.jail import newer_syntax
 from core.sandbox.jail.answers import claims_equality, encoded, raised, type_name
+from core.sandbox.jail.statelessness import keeps_no_state
 from core.sandbox.jail.test_function import TestFunction, find_test_function, test_program
 
 Check = dict  # core.sandbox.pool.Check as JSON
@@ -48,7 +49,10 @@ class Work(NamedTuple):
     attributes: Sequence[str]
     test_name: str
     shown_tests: Sequence[str]
+    tests_after: bool
 
+
+SecondPart = Callable[[Reporter], None]
 
 # What the benchmark's setup code imports, loaded once in the server.
 KNOWN_MODULES = (
@@ -121,10 +125,20 @@ def give_exits() -> None:
     sys.modules["builtins"].__dict__.update({name: Quitter(name, "Ctrl-D") for name in ("exit", "quit")})
 
 
-def judge(check: Check, out: Reporter) -> None:
-    """Run one check. Records: "imported" (module code ran; its error or null), "ended" (all the rest)."""
+def judge(check: Check, out: Reporter) -> SecondPart | None:
+    """Run one check. Records: "imported" (module code ran; its error or null), "ended" (all the rest).
+
+    Returns what is to be run when this part has been sealed, where the check has such a part.
+    """
+    second: list[SecondPart] = []
+    judge_on(lambda reporter: second.extend(filter(None, [KINDS[check["kind"]](_work(check), reporter)])), out)
+    return second[0] if second else None
+
+
+def judge_on(part: SecondPart, out: Reporter) -> None:
+    """Run a part of a check, and report how it was broken off, if it was."""
     try:
-        KINDS[check["kind"]](_work(check), out)
+        part(out)
     except Exception as error:
         out.report("error", encoded(type_name(error)))
     except BaseException as error:
@@ -144,6 +158,7 @@ def _work(check: Check) -> Work:
         attributes=check["attributes"],
         test_name=check["test_name"],
         shown_tests=check["shown_tests"],
+        tests_after=check["tests_after"],
     )
     if check["reveals_answers"]:
         compiled_steps.cache_clear()
@@ -159,11 +174,12 @@ def _trusted_code(check: Check) -> tuple:
     return names, setup, steps, compiled_steps(check["expected"], "eval"), solution
 
 
-def _calls(work: Work, out: Reporter) -> None:
+def _calls(work: Work, out: Reporter) -> SecondPart | None:
     program: str | ast.Module = work.program
+    second = None
     if work.test_name:
         program = _parsed(work.program)
-        _report_tests(work, program, out)
+        second = _tests_after(work, program, _report_tests(work, program, out))
     names = _import_program(work, program, out)
     answers = []
     for step in work.steps:
@@ -175,15 +191,54 @@ def _calls(work: Work, out: Reporter) -> None:
     if work.attributes:
         out.report("attributes", encoded(_true_attributes(names, work.attributes)))
     out.report("ended", "null")
+    return second
 
 
-def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> None:
-    """What the program's own test function is, before any judged code runs: a second word on it spoils the check."""
+def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> TestFunction | None:
+    """What the program's own test function is, before any judged code runs: a second word on it spoils the check.
+
+    Returns it where it has to be run.
+    """
     found = find_test_function(tree, work.test_name)
     state = "absent" if found is None else found.state(work.program, work.shown_tests)
     out.report("test_function", encoded(state))
-    if found is not None and state == "plain" and found.proves_nothing(tree, work.program):
+    if found is None or state != "plain":
+        return None
+    if found.proves_nothing(tree, work.program):
         out.report("proves_nothing", "true")
+        return None
+    return found
+
+
+def _tests_after(work: Work, tree: ast.Module, found: TestFunction | None) -> SecondPart | None:
+    """The program's tests on its own Solution, which has been imported by then, and on the check's.
+
+    None where the program keeps state: its tests must meet the state of a new process.
+    """
+    if found is None or not work.tests_after or not keeps_no_state(tree, work.program, work.names):
+        return None
+    over_stub = work._replace(names=dict(work.names))
+
+    def run(out: Reporter) -> None:
+        random.seed(0)
+        call = compile(f"{_owner(found)}{work.test_name}()", "<test>", "eval")
+        out.report("passed", _passes(lambda: eval(call, work.names)))
+        out.report("passed_over_solution", _passes(lambda: eval(call, _import_tests(over_stub, tree, found, out))))
+        out.report("ended", "null")
+
+    return run
+
+
+def _passes(run: Callable[[], object]) -> str:
+    try:
+        run()
+    except Exception:
+        return "false"
+    return "true"
+
+
+def _owner(found: TestFunction | None) -> str:
+    return f"{found.class_name}()." if found and found.class_name else ""
 
 
 def _true_attributes(names: dict, wanted: Sequence[str]) -> list[str]:
@@ -210,13 +265,12 @@ def _test_function(work: Work, out: Reporter) -> None:
     """Call the program's own test function, on its own Solution or on the check's."""
     tree = _parsed(work.program)
     found = find_test_function(tree, work.test_name)
-    owner = f"{found.class_name}()." if found and found.class_name else ""
-    try:
-        names = _import_program(work, tree, out) if work.solution is None else _import_tests(work, tree, found, out)
-        eval(compile(f"{owner}{work.test_name}()", "<test>", "eval"), names)
-        out.report("passed", "true")
-    except Exception:
-        out.report("passed", "false")
+    call = compile(f"{_owner(found)}{work.test_name}()", "<test>", "eval")
+
+    def names() -> dict:
+        return _import_program(work, tree, out) if work.solution is None else _import_tests(work, tree, found, out)
+
+    out.report("passed", _passes(lambda: eval(call, names())))
     out.report("ended", "null")
 
 

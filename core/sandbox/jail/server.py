@@ -13,6 +13,8 @@ Between child and server, over one socket: 1 byte of kind, 4 bytes of length, co
     R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
 The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
 if it comes back: a child that left early has none to give, and there was none to be found while judged code ran.
+Where a check has a second part (own tests after the asserts), r, F and D come once more, with a nonce of their own, and
+whatever happens then leaves the first part as it was.
 It imports little, since a fork costs in proportion to the memory it copies. Linux only (pidfd, prctl).
 """
 
@@ -55,7 +57,7 @@ AF_UNIX, SOCK_STREAM = 1, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _exit = os._exit
-_write = os.write
+_read, _write = os.read, os.write
 
 
 class Settings(NamedTuple):
@@ -127,14 +129,24 @@ class Buffers:
 class Child:
     """One running check, as its server sees it."""
 
-    def __init__(self, pid: int, folder: str, started: float, readers: tuple, buffers: Buffers) -> None:
+    def __init__(self, pid: int, folder: str, started: float, readers: tuple, buffers: Buffers, parts: int) -> None:
         self.pid, self.folder, self.started = pid, folder, started
         self.pidfd = os.pidfd_open(pid)
         self.buffers = buffers
         self.received = dict(zip(readers, (buffers.stdout, buffers.stderr, buffers.records), strict=True))
         self.talk_fd = readers[2]
-        self.conversation = Conversation()
-        self.killed_for: str | None = None
+        self.conversation = Conversation(parts)
+
+    def cpu_s(self) -> float:
+        """Used so far, by its own clock. Raises OSError where it is gone."""
+        return time.clock_gettime(~self.pid << 3 | CPUCLOCK_OF_PROCESS)
+
+    def end(self, reason: str) -> None:
+        """Kill it; the reason is that of the part that it was at. What is done stays so."""
+        part = self.conversation.part
+        if not part.done:
+            part.killed_for = part.killed_for or reason
+        _kill(self.pid)
 
 
 class Patience:
@@ -145,11 +157,10 @@ class Patience:
     that is next to nothing, a clock that stands still for long is the only sign, and a far cap comes in the end.
     """
 
-    def __init__(self, pid: int, started: float, settings: Settings) -> None:
-        self._clock = ~pid << 3 | CPUCLOCK_OF_PROCESS
-        self._started, self._settings = started, settings
+    def __init__(self, child: Child, settings: Settings) -> None:
+        self._child, self._settings = child, settings
         self._interval = settings.wall_s / LOOKS
-        self._looked, self._cpu = started, 0.0
+        self._looked, self._cpu = child.started, 0.0
         self._idle_s = self._still_s = 0.0
 
     def seconds_left(self) -> float:
@@ -171,13 +182,13 @@ class Patience:
             self._idle_s += passed
         if self._idle_s >= self._settings.wall_s or self._still_s >= self._settings.wall_s * STILL_FACTOR:
             return "WallLimit"
-        return "Starved" if now - self._started > self._settings.far_s else None
+        return "Starved" if now - self._child.started > self._settings.far_s else None
 
     def _used(self) -> float:
         """CPU time since the last look."""
         before = self._cpu
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            self._cpu = time.clock_gettime(self._clock)
+            self._cpu = self._child.cpu_s()
         return self._cpu - before
 
 
@@ -189,14 +200,32 @@ def _share_of_cpu() -> float:
     return min(1.0, (time.process_time() - spent) / (time.monotonic() - began))
 
 
-class Conversation:
-    """What a child may say, in the only order in which it is believed: R, any r, F, D with the right nonce."""
+class Part:
+    """What a child has said of one part of its check."""
 
     def __init__(self) -> None:
-        self.read = self.finished = self.done = self.malformed = False
+        self.finished = self.done = self.malformed = False
         self.records: list[tuple[int, int]] = []  # start and end of each record's text
         self.nonce = b""
+        self.killed_for: str | None = None
+
+
+class Conversation:
+    """What a child may say, in the only order in which it is believed: R, then of each part r (any), F and D."""
+
+    def __init__(self, parts: int) -> None:
+        self.read = False
+        self.parts = [Part() for _ in range(parts)]
         self._parsed = 0
+
+    @property
+    def part(self) -> Part:
+        """The first that is not done, or the last."""
+        return next((part for part in self.parts if not part.done), self.parts[-1])
+
+    @property
+    def malformed(self) -> bool:
+        return any(part.malformed for part in self.parts)
 
     def take_in(self, stream: memoryview) -> bool:
         """Parse what has come; True where a nonce is due."""
@@ -207,21 +236,22 @@ class Conversation:
             if end > len(stream):
                 break
             self._parsed = end
+            part = self.part
             if kind == b"R" and not self.read:
                 self.read = True
-            elif kind == b"r" and self.read and not self.finished:
-                self.records.append((start, end))
-            elif kind == b"F" and self.read and not self.finished and not length:
-                self.finished = due = True
-            elif kind == b"D" and self.nonce and not self.done and stream[start:end] == self.nonce:
-                self.done = True
+            elif kind == b"r" and self.read and not part.finished:
+                part.records.append((start, end))
+            elif kind == b"F" and self.read and not part.finished and not length:
+                part.finished = due = True
+            elif kind == b"D" and part.nonce and not part.done and stream[start:end] == part.nonce:
+                part.done = True
             else:
-                self.malformed = True
+                part.malformed = True
         return due
 
     def ended(self, stream: memoryview, overflowed: bool) -> None:
         """Nothing more will come: half a frame is no honest child's, unless it was cut off."""
-        self.malformed |= len(stream) > self._parsed and not overflowed
+        self.part.malformed |= len(stream) > self._parsed and not overflowed
 
 
 def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
@@ -261,7 +291,7 @@ def _start(check: dict, requests_fd: int, nothing: int, folder: str, settings: S
         os.close(fd)
     for fd in readers:
         os.set_blocking(fd, False)
-    return Child(pid, folder, started, readers, buffers)
+    return Child(pid, folder, started, readers, buffers, parts=2 if check["tests_after"] else 1)
 
 
 def _attend(child: Child, requests_fd: int, results_fd: int, settings: Settings) -> bool:
@@ -270,19 +300,18 @@ def _attend(child: Child, requests_fd: int, results_fd: int, settings: Settings)
     poll.register(requests_fd, 0)  # 0 still reports a hang-up
     for fd in (child.pidfd, *child.received):
         poll.register(fd, select.POLLIN)
-    patience = Patience(child.pid, child.started, settings)
+    patience = Patience(child, settings)
     while True:
         events = dict(poll.poll(patience.seconds_left() * 1000 + 1))
         for fd, buffer in child.received.items():
             if fd in events and not buffer.drain(fd, reads=4):
                 poll.unregister(fd)
         if child.talk_fd in events:
-            _converse(child)
+            _converse(child, settings)
             if child.conversation.malformed:  # it is believed nothing any more, and may wait for a nonce for ever
                 _kill(child.pid)
-            elif child.buffers.records.overflowed and not child.killed_for:
-                child.killed_for = "RecordsLimit"
-                _kill(child.pid)
+            elif child.buffers.records.overflowed:
+                child.end("RecordsLimit")
         if child.pidfd in events:
             return True
         if requests_fd in events:
@@ -290,16 +319,19 @@ def _attend(child: Child, requests_fd: int, results_fd: int, settings: Settings)
             return False
         if patience.seconds_left() == 0:
             _write(results_fd, STILL_HERE)
-            child.killed_for = child.killed_for or patience.verdict()
-            if child.killed_for:
-                _kill(child.pid)
+            if verdict := patience.verdict():
+                child.end(verdict)
 
 
-def _converse(child: Child) -> None:
-    if child.conversation.take_in(child.buffers.records.written()):
-        child.conversation.nonce = os.urandom(NONCE_BYTES)
+def _converse(child: Child, settings: Settings) -> None:
+    """Take in what it has said, and draw the nonce of a part that it has finished in time."""
+    while child.conversation.take_in(child.buffers.records.written()):
         with contextlib.suppress(OSError):
-            _write(child.talk_fd, child.conversation.nonce)
+            if child.cpu_s() > settings.cpu_s:
+                child.end("CpuLimit")
+        child.conversation.part.nonce = os.urandom(NONCE_BYTES)
+        with contextlib.suppress(OSError):
+            _write(child.talk_fd, child.conversation.part.nonce)
 
 
 def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, settings: Settings, server: int) -> NoReturn:
@@ -317,11 +349,11 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
         check["program"] = (program or b"").decode("utf-8", "surrogatepass")
         if check["reveals_answers"]:
             _parsed.cache_clear()  # it holds the sources that `judge` wipes from the check
-        judge.judge(check, speaker)
-        speaker.add(b"F")
-        speaker.flush()
-        speaker.add(b"D", os.read(TALK_FD, NONCE_BYTES))
-        speaker.flush()
+        second = judge.judge(check, speaker)
+        speaker.seal()
+        if second is not None:
+            judge.judge_on(second, speaker)
+            speaker.seal()
         for stream in (sys.stdout, sys.stderr):  # last: they are the judged code's, and may be anything by now
             stream.flush()
     except BaseException as error:
@@ -359,6 +391,13 @@ class Speaker:
     def flush(self) -> None:
         while self.pending:
             self.pending = self.pending[_write(TALK_FD, self.pending) :]
+
+    def seal(self) -> None:
+        """Nothing more is said of this part."""
+        self.add(b"F")
+        self.flush()
+        self.add(b"D", _read(TALK_FD, NONCE_BYTES))
+        self.flush()
 
 
 def _confine(folder: str, settings: Settings) -> None:
@@ -435,28 +474,34 @@ def _result(child: Child, settings: Settings) -> tuple[dict, list[memoryview]]:
     for fd, buffer in child.received.items():
         buffer.drain(fd, reads=64)
         os.close(fd)
-    _converse(child)
+    _converse(child, settings)
     stdout, stderr, said = child.buffers.stdout, child.buffers.stderr, child.buffers.records
     child.conversation.ended(said.written(), said.overflowed)
     os.close(child.pidfd)
     cpu_s = usage.ru_utime + usage.ru_stime
-    if cpu_s > settings.cpu_s:  # also where it ended between two looks
-        child.killed_for = child.killed_for or "CpuLimit"
-    records = [] if child.conversation.malformed else [said.view[a:b] for a, b in child.conversation.records]
+    parts = child.conversation.parts
+    if cpu_s > settings.cpu_s and not child.conversation.part.done:  # also where it ended between two looks
+        child.conversation.part.killed_for = child.conversation.part.killed_for or "CpuLimit"
+    spoken = [[] if part.malformed else [said.view[a:b] for a, b in part.records] for part in parts]
     files = _files(child.folder, child.buffers.files)
     result = {
         "stdout": stdout.length,
         "stderr": stderr.length,
-        "records": None if child.conversation.malformed else [len(record) for record in records],
+        "parts": [
+            {
+                "records": None if part.malformed else [len(record) for record in records],
+                "done": part.done,
+                "killed_for": part.killed_for,
+            }
+            for part, records in zip(parts, spoken, strict=True)
+        ],
         "files": {name: len(content) for name, content in files.items()},
-        "done": child.conversation.done,
-        "killed_for": child.killed_for,
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
         "cpu_s": cpu_s,
         "seconds": time.monotonic() - child.started,
     }
-    return result, [stdout.written(), stderr.written(), *records, *files.values()]
+    return result, [stdout.written(), stderr.written(), *(text for texts in spoken for text in texts), *files.values()]
 
 
 def _sweep(pid: int) -> None:
