@@ -201,7 +201,7 @@ class Sandbox:
             result = self._once(self._server(reveals, 0), check)
             if not _is_doubtful(result):
                 return result
-            if result.error in KILLED and earlier == result.error and _memory_kills() == kills_before:
+            if result.error in KILLED and earlier in KILLED and _memory_kills() == kills_before:
                 return result
             earlier = result.error
         return ExecutionResult(error=earlier, unjudged=True)
@@ -327,6 +327,7 @@ class _Server:
                 bufsize=0,
                 env=SERVER_ENVIRONMENT | (environment(Path(visible[0])) if visible else {}),
                 start_new_session=True,  # Ctrl-C is the trainer's to handle
+                cwd="/",  # where the trainer was started is no business of judged code
                 pass_fds=[fd for fd in (pid_writer, last_pid) if level.own_root and fd >= 0],
             )
         except OSError:

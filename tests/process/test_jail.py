@@ -79,6 +79,12 @@ X86_CALLS = {
     "files of the kernel's own file system": "os.memfd_create('x')",
     "a socket's number": "__import__('socket').socket(fileno=os.dup(3)).getsockopt(1, 57, 8)",
     "another's processor time": "__import__('time').clock_gettime(~os.getppid() << 3 | 2)",
+    "sleep by another's clock": "call(230, ~os.getppid() << 3 | 2, 1, bytes(16), 0)",
+    "a timer of another's clock": "call(222, ~os.getppid() << 3 | 2, 0, ctypes.byref(ctypes.c_int()))",
+    "is another there, by its clock": "call(229, ~os.getppid() << 3 | 2, bytes(16))",
+    "wake who waits at a shared page": "call(202, ctypes.c_void_p(id(page) & ~4095), 1, 9, 0, 0, 0)",
+    "wake who waits at one of a file": "call(202, ctypes.c_void_p(id(page) & ~4095), 10, 9, 0, 0, -1)",
+    "the same, newest call": "call(454, ctypes.c_void_p(id(page) & ~4095), -1, 9, 2)",
 }  # fmt: skip
 OF_A_SHARED_USER = {
     "mode": "os.chmod('own', 0o600)",
@@ -254,7 +260,7 @@ def test_what_would_carry_bits_by_files_or_counters_is_refused(kind, sandbox):
 
 def test_what_honest_code_does_with_its_files_and_memory_still_works(sandbox):
     program = """
-import fcntl, mmap, os, shutil, socket, tempfile, threading
+import ctypes, fcntl, mmap, os, shutil, socket, tempfile, threading
 def files():
     os.makedirs('a/b')
     open('a/b/c', 'w').write('x' * 9)
@@ -284,9 +290,22 @@ def threads():
     started = [threading.Thread(target=seen.append, args=(n,)) for n in range(20)]
     [t.start() for t in started], [t.join() for t in started]
     return len(seen)
+def wait():
+    from concurrent.futures import ThreadPoolExecutor
+    libc = ctypes.CDLL(None)
+    thread = ctypes.c_ulong()
+    libc.pthread_create(ctypes.byref(thread), None, libc.getppid, None)
+    with ThreadPoolExecutor(4) as pool:
+        return libc.pthread_join(thread, None), sum(pool.map(abs, range(9)))
 """
-    wanted = ({"tuple": ["xxx", ["e", "f", "g"]]}, 1 << 20, {"tuple": [{"bytes": "78"}, 0, False]}, 20)
-    assert answers(sandbox, program, "files()", "memory()", "talk()", "threads()") == wanted
+    wanted = (
+        {"tuple": ["xxx", ["e", "f", "g"]]},
+        1 << 20,
+        {"tuple": [{"bytes": "78"}, 0, False]},
+        20,
+        {"tuple": [0, 36]},
+    )
+    assert answers(sandbox, program, "files()", "memory()", "talk()", "threads()", "wait()") == wanted
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of another architecture")

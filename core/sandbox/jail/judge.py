@@ -293,7 +293,6 @@ def _import_tests(work: Work, tree: ast.Module, found: TestFunction | None, out:
 def _script(work: Work, out: Reporter) -> None:
     """Run program and steps as `python file.py` would, then fail: who exits with 0 left before that."""
     status = 1
-    out.flush()  # it may leave from here without another word
     main = sys.modules["__main__"] = types.ModuleType("__main__")
     work.names["__name__"] = "__main__"
     main.__dict__.update(work.names)

@@ -69,7 +69,8 @@ _REFUSED_TO_ALL = {
     # Counters of the whole machine, and lists of what is mounted on it.
     "sysinfo": (99, 179), "statfs": (137, 43), "fstatfs": (138, 44), "ustat": (136, None), "memfd_create": (319, 279),
     "memfd_secret": (447, 447), "quotactl": (179, 60), "quotactl_fd": (443, 443), "statmount": (457, 457),
-    "listmount": (458, 458), "open_tree_attr": (467, 467), "lookup_dcookie": (212, 18), "modify_ldt": (154, None),
+    "listmount": (458, 458), "futex_waitv": (449, 449), "futex_wake": (454, 454), "futex_wait": (455, 455),
+    "futex_requeue": (456, 456), "open_tree_attr": (467, 467), "lookup_dcookie": (212, 18), "modify_ldt": (154, None),
 }  # fmt: skip
 # Where a child has the user of other processes.
 _REFUSED_TO_SHARED_USER = {
@@ -81,6 +82,8 @@ _REFUSED_TO_CHILD_OF_SHARED_USER = {  # its server needs them to remove what a c
 _CLONE, _CLONE3 = (56, 220), (435, 435)  # clone3 hides its flags in memory: ENOSYS makes the C library use clone
 _KILL, _TGKILL, _PRLIMIT, _SOCKETPAIR = (62, 129), (234, 131), (302, 261), (53, 199)
 _FCNTL, _IOCTL, _MADVISE, _PRCTL, _CLOCK_GETTIME = (72, 25), (16, 29), (28, 233), (157, 167), (228, 113)
+_TAKE_A_CLOCK = ((222, 107), (229, 114), (230, 115))  # timer_create, clock_getres, clock_nanosleep
+_FUTEX, _FUTEX_PRIVATE, _FUTEX_COMMAND, _FUTEX_WAITS = (202, 98), 128, 0x7F, (0, 9)
 _GETSOCKOPT, _SETSOCKOPT = (55, 209), (54, 208)
 
 # Locks (5-7, 36-38), owner and signal of a file (8, 10, 15), leases and notices (1024-1026, 1039, 1040), size of a
@@ -133,7 +136,22 @@ def _by_argument(column: int) -> list[bytes]:
         *_on(_PRCTL[column], [_argument(0), *_none_of((_PR_SET_MEMORY_MERGE,))]),
         *_on(_GETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
         *_on(_SETSOCKOPT[column], [_argument(2), *_none_of(_SOCKET_OPTIONS_REFUSED)]),
+        *(
+            rule
+            for pair in _TAKE_A_CLOCK
+            for rule in _on(pair[column], [_argument(0), *_no_bit_of(_CPU_CLOCK_OF_A_PROCESS)])
+        ),
+        *_on(_FUTEX[column], [_argument(1), *_private_or_waiting()]),
     ]
+
+
+def _private_or_waiting() -> list[bytes]:
+    """A futex on a shared page is one for all processes that map it, and waking tells how many wait there.
+
+    Waiting stays allowed: the C library waits so for the end of a thread, which the kernel itself tells.
+    """
+    waits = [_op(_AND, _FUTEX_COMMAND), *_any_of(_FUTEX_WAITS)]
+    return [_op(_JUMP_ANY_BIT, _FUTEX_PRIVATE, 0, 1), _allow(), *waits]
 
 
 def install_for_child(shared_user: bool) -> None:

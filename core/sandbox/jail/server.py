@@ -32,6 +32,7 @@ import stat
 import struct
 import sys
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
@@ -52,6 +53,7 @@ LOOKS = 4  # in wall_s
 PROBE_CPU_S, PROBE_WALL_S = 0.01, 0.2
 SCARCE, IDLE_SHARE = 0.05, 0.1
 SHORTEST_LOOK_S = 0.02
+PULSE_S = 1.0
 STANDS_STILL_S, STILL_FACTOR = 5e-5, 3
 AF_UNIX, SOCK_STREAM = 1, 1
 
@@ -266,7 +268,7 @@ def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
         if not _attend(child, requests_fd, results_fd, settings):
             return
         result, texts = _result(child, settings)
-        is_clean = _clear(settings.root)
+        is_clean = _clear(settings.root, Pulse(results_fd).beat)
         if not child.conversation.read:  # its program may still be in the pipe: start anew rather than misread it
             return
         _send(results_fd, result, texts)
@@ -346,6 +348,7 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
             _exit(1)
         speaker = Speaker()
         speaker.add(b"R")
+        speaker.flush()  # at once: whatever ends this process from now on is the program's doing
         check["program"] = (program or b"").decode("utf-8", "surrogatepass")
         if check["reveals_answers"]:
             _parsed.cache_clear()  # it holds the sources that `judge` wipes from the check
@@ -531,15 +534,27 @@ def _files(folder: str, buffer: Buffer) -> dict[str, memoryview]:
     return found
 
 
-def _clear(root: str) -> bool:
+class Pulse:
+    """Tells the asker once a second that a check still goes on, where asked to often enough."""
+
+    def __init__(self, results_fd: int) -> None:
+        self._fd, self._next = results_fd, time.monotonic() + PULSE_S
+
+    def beat(self) -> None:
+        if time.monotonic() >= self._next:
+            _write(self._fd, STILL_HERE)
+            self._next = time.monotonic() + PULSE_S
+
+
+def _clear(root: str, beat: Callable[[], None] = lambda: None) -> bool:
     """Remove the child's directory and, where it has our user, whatever it put beside it. Whether nothing is left."""
     while names := os.listdir(root):
-        if sum(_removed(root, f"{root}/{name}") for name in names) == 0:
+        if sum(_removed(root, f"{root}/{name}", beat) for name in names) == 0:
             return False
     return True
 
 
-def _removed(root: str, path: str) -> bool:
+def _removed(root: str, path: str, beat: Callable[[], None]) -> bool:
     """Whether it is gone. What is in it moves up to `root` first: a tree may be deeper than a path can name."""
     with contextlib.suppress(OSError):
         os.rmdir(path)
@@ -549,14 +564,17 @@ def _removed(root: str, path: str) -> bool:
         return True
     with contextlib.suppress(OSError):
         os.chmod(path, 0o700)
-        for name in os.listdir(path):
-            inner = f"{path}/{name}"
-            try:
+        with os.scandir(path) as entries:
+            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for inner, is_folder in inside:
+            beat()
+            if not is_folder:
                 os.unlink(inner)
+                continue
+            os.chmod(inner, 0o700)
+            try:
+                os.rmdir(inner)
             except OSError:
-                if os.path.islink(inner):  # a mode would be set where it points to
-                    raise
-                os.chmod(inner, 0o700)
                 os.rename(inner, f"{root}/{os.urandom(8).hex()}")
         os.rmdir(path)
         return True
