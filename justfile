@@ -160,6 +160,15 @@ arms-results home="results/arms":
     done
     PYTHONPATH=. uv run python -P bench/arms_table.py "$1" --out docs/results/arms.json
 
+# what becomes of four nano arms now that an empty block earns nothing, 3 seeds each (half an hour on 2 cores)
+collapse-results home="results/collapse":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    uv run grpoq --home "$1" plan nano --arms vanilla,erase,random_V-energy,rebound_mul --seeds 41,42,43 --slots 2
+    uv run grpoq --home "$1" submit --backend local
+    uv run grpoq --home "$1" wait
+    PYTHONPATH=. uv run python -P bench/collapse_table.py "$1" --before docs/results/arms.json --out docs/results/collapse.json
+
 # how well hack directions separate and steer on held-out pairs: nano in two minutes, SmolLM2 in half an hour
 directions:
     #!/usr/bin/env bash

@@ -106,6 +106,8 @@ def _same_items(rule: Rule, number: int, case: Case, value: Any) -> bool | None:
     """
     if not isinstance(case.expected, list | tuple) or type(value) is not type(case.expected):
         return False
+    if len(value) != len(case.expected):  # before they are counted: thousands of ints may share a hash
+        return False
     if Counter(map(_key, value)) == Counter(map(_key, case.expected)):
         return True
     return None if Counter(map(_unordered, value)) == Counter(map(_unordered, case.expected)) else False

@@ -176,10 +176,10 @@ class Sandbox:
                     try:
                         answered = server.exchange()
                     except _ServerDied:
-                        suspect, *innocent = server.abandoned()
-                        waiting.extendleft(reversed(innocent))
+                        for suspect in server.abandoned()[:1]:  # it was running
+                            doubtful[suspect] = SERVER_DIED
+                        waiting.extendleft(reversed(server.abandoned()[1:]))
                         self._forget(server)
-                        doubtful[suspect] = SERVER_DIED
                         continue
                     for check, result in answered:
                         if _is_doubtful(result):
@@ -372,16 +372,17 @@ class _Server:
                     del self._outgoing[: os.write(self._requests, self._outgoing[: 1 << 16])]
                 except BrokenPipeError:
                     raise _ServerDied from None
+        ended = False
         with contextlib.suppress(BlockingIOError):
             while chunk := os.read(self._results, 1 << 20):
                 self._incoming += chunk
-            raise _ServerDied  # an end of the stream, not a pause
+            ended = True  # of the stream, not a pause
         answered = []
         while (raw := self._next_answer()) is not None:
             self._restart_patience()
             if raw:
                 answered.append((self._sent.popleft(), _execution_result(raw)))
-        if self._sent and not answered and self.seconds_left() == 0:
+        if not answered and (ended or (self._sent and self.seconds_left() == 0)):
             raise _ServerDied
         return answered
 

@@ -63,6 +63,7 @@ RULES = [
         3.5,
     ),
     ("exit() at import", RIGHT + "\nexit()\n", "Incorrect", 0.0),
+    ("other names of the site module", "copyright, credits, license, help\n" + RIGHT, "Correct", 3.5),
     ("quit(0) at import", RIGHT + "\nquit(0)\n", "Incorrect", 0.0),
     ("exit() in a call", RIGHT.replace("return n + n", "exit()"), "Incorrect", 0.5),
     ("os._exit in a call", "import os\n" + RIGHT.replace("return n + n", "os._exit(0)"), "Incorrect", 0.0),
@@ -172,6 +173,11 @@ def test_a_foreign_value_is_wrong_by_name_and_an_exploit_where_it_brings_its_own
         ("def print(*_):\n    raise ValueError\ndef run_tests():\n    print('ok')\n", True),
         ("def run_tests():\n    pass\nglobals()['run_' + 'tests'] = 1\n", True),
         ("if 1:\n    def run_tests():\n        pass\n", True),
+        ("def run_tests():\n    pass\n\uff47lobals()['run_tests'] = None\n", True),
+        ("def run_tests():\n    pass\ngetattr(Solution.twice, '__glo' + 'bals__')['run_' + 'tests'] = None\n", True),
+        ("def run_tests():\n    print('ok')\nprint.__self__.print = None\n", True),
+        ("def run_tests():\n    print('ok')\nopen(1, 'w').close()\n", True),
+        ("def run_tests() -> print.__self__.update(x=1):\n    pass\n", True),
     ],
 )
 def test_a_test_that_can_but_pass_is_not_run_and_one_that_may_fail_is(test, is_run):
@@ -193,6 +199,13 @@ def test_syntax_of_a_newer_python_is_named_so(sandbox, code):
     expected = ("Correct", None) if sys.version_info >= (3, 12) else ("Incorrect", "NewerSyntax")
     assert (g.label, g.error) == expected
     assert verdict(sandbox, code + "def broken(:\n").error == "SyntaxError"
+
+
+@pytest.mark.parametrize(
+    "code", ["f'{1!z}'", "def g[](x): pass", "def g[1 + 1](x): pass", "def g[T, T](x): pass", "type = ="]
+)
+def test_syntax_of_no_python_is_not_called_newer(sandbox, code):
+    assert verdict(sandbox, code + "\n").error == "SyntaxError"
 
 
 @pytest.mark.parametrize(
@@ -331,14 +344,31 @@ def test_no_completion_can_make_itself_unjudged(code, error):
 
 
 @pytest.mark.parametrize("level", ["bubblewrap", "namespaces", "landlock"])
-def test_many_folders_take_the_server_no_longer_than_their_maker(level):
-    code = RIGHT + "import os\nfor k in range(3000):\n    os.makedirs(f'{k}/a/b')\n"
+def test_many_folders_are_removed_while_the_server_says_that_it_is_still_there(level, monkeypatch):
+    """On some disks each takes milliseconds; a box in memory has no room for so many."""
     reason = pool.why_not(LEVELS[level])
     if reason is not None:
         assert "CI" not in os.environ, f"{level}: {reason}; `just tools` installs what is missing"
         pytest.skip(f"{level} does not work here: {reason}")
-    with Sandbox(level=level) as sandbox:
-        began = time.monotonic()
-        g = verdict(sandbox, code, full=False)
-        took = time.monotonic() - began
-    assert g.label in ("Correct", "Incorrect") and took < patient(5)
+    monkeypatch.setattr(pool, "SERVER_PATIENCE_S", patient(0.8))
+    code = RIGHT + "import os\nfor k in range(2000):\n    os.makedirs(f'{k}/a/b')\n"
+    with Sandbox(level=level, wall_limit_s=1.0) as sandbox:
+        assert verdict(sandbox, code, full=False).label == ("Correct" if level == "landlock" else "Incorrect")
+
+
+def test_an_answer_that_comes_with_the_servers_end_is_not_lost(monkeypatch):
+    """Killed while two checks are in its pipe: the first has been answered, and only the second is asked again."""
+    exchange, killed = pool._Server.exchange, []
+
+    def kill_then_exchange(server):
+        if not killed:
+            killed.append(server.pid)
+            time.sleep(0.5)
+            os.kill(server.pid, 9)
+            time.sleep(0.2)
+        return exchange(server)
+
+    monkeypatch.setattr(pool._Server, "exchange", kill_then_exchange)
+    with Sandbox() as sandbox:
+        checks = [pool.Check("calls", "", f"x = {k}", ("x",)) for k in range(3)]
+        assert [result.answers for result in sandbox.run(checks)] == [(0,), (1,), (2,)]

@@ -15,7 +15,7 @@ import os
 import random
 import sys
 import types
-from _sitebuiltins import Quitter
+from _sitebuiltins import Quitter, _Helper, _Printer
 from builtins import BaseException, Exception, SystemExit, compile, eval, exec, getattr, int, isinstance
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -120,9 +120,11 @@ def warm(check: Check) -> None:
     _trusted_code(check)
 
 
-def give_exits() -> None:
-    """exit() and quit(), which a Python with its site module has; to be called in the server, once."""
-    sys.modules["builtins"].__dict__.update({name: Quitter(name, "Ctrl-D") for name in ("exit", "quit")})
+def give_site_builtins() -> None:
+    """exit, quit and what else a Python with its site module has; to be called in the server, once."""
+    given: dict[str, object] = {name: Quitter(name, "Ctrl-D") for name in ("exit", "quit")}
+    given |= {name: _Printer(name, sys.copyright) for name in ("copyright", "credits", "license")}
+    sys.modules["builtins"].__dict__.update(given, help=_Helper())
 
 
 def judge(check: Check, out: Reporter) -> SecondPart | None:
@@ -204,7 +206,7 @@ def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> TestFunction |
     out.report("test_function", encoded(state))
     if found is None or state != "plain":
         return None
-    if found.proves_nothing(tree, work.program):
+    if found.proves_nothing(tree) and keeps_no_state(tree, work.program, work.names):
         out.report("proves_nothing", "true")
         return None
     return found
@@ -363,10 +365,14 @@ def _parsed(program: str) -> ast.Module:
         if newer_syntax.is_newer(program):
             raise NewerSyntax from None
         raise
-    futures = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    futures = [node for node in tree.body if _is_future(node)]
     if futures:
         tree.body = [*futures, *(node for node in tree.body if node not in futures)]
     return tree
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__" and node.level == 0
 
 
 class NewerSyntax(SyntaxError):

@@ -11,6 +11,8 @@ LONGEST = 100_000  # characters: what takes long to rewrite is not worth a word
 
 _TYPE_STATEMENT = re.compile(r"^([ \t]*)type[ \t]+(\w+)[ \t]*(?:\[.*?\])?[ \t]*=", re.MULTILINE)
 _GENERIC = re.compile(r"\b(def|class)([ \t]+\w+)[ \t]*\[")
+_CONVERSION = re.compile(r"![sra]\s*[:}]")
+_STARS = re.compile(r"\*+(?=\s*\w)")
 _STRING = re.compile(r"(?<!\w)([A-Za-z]{0,2})('''|\"\"\"|'|\")|(#)")
 
 
@@ -30,9 +32,14 @@ def is_newer(program: str) -> bool:
 
 
 def _without_type_parameters(program: str) -> str:
+    """Raises SyntaxError where what stands in the brackets are no type parameters in any Python."""
     match = _GENERIC.search(program)
     while match:
         end = _closing(program, match.end())
+        names = _STARS.sub("", program[match.end() : end - 1])
+        if not names.strip():
+            raise SyntaxError("no type parameter")
+        compile(f"def f({names}): pass", "<parameters>", "exec", dont_inherit=True)  # of the same form: each name once
         program = program[: match.end() - 1] + program[end:]
         match = _GENERIC.search(program, match.end() - 1)
     return program
@@ -48,7 +55,10 @@ def _closing(text: str, start: int) -> int:
 
 
 def _plain_strings(program: str) -> str:
-    """Every f- and t-string becomes the tuple of its expressions; other strings and comments stay."""
+    """Every f- and t-string becomes an empty one; other strings and comments stay.
+
+    Raises SyntaxError where an expression in one of them is wrong.
+    """
     found, place = [], 0
     while match := _STRING.search(program, place):
         found.append(program[place : match.start()])
@@ -58,7 +68,9 @@ def _plain_strings(program: str) -> str:
             found.append(program[match.start() : end])
         elif set(match[1].lower()) & {"f", "t"}:
             expressions, end = _formatted(program, match.end(), match[2])
-            found.append(f"({''.join(f'({e}),' for e in expressions)})")
+            found.append("''")
+            for expression in expressions:
+                compile(f"({expression})", "<expression>", "eval", dont_inherit=True)
         else:
             end = _string_end(program, match.end(), match[2])
             found.append(program[match.start() : end])
@@ -89,11 +101,13 @@ def _formatted(text: str, place: int, quote: str) -> tuple[list[str], int]:
 def _field(text: str, place: int) -> tuple[list[str], int]:
     """A replacement field: its expression in older form, with those of its format, and the place after its brace."""
     depth, start, pieces = 0, place, []
+    inner: list[str] = []
     while True:
         match = _STRING.match(text, place)
         if match and not match[3] and set(match[1].lower()) & {"f", "t"}:
             within, end = _formatted(text, match.end(), match[2])
-            pieces += [text[start:place], f"({''.join(f'({e}),' for e in within)})"]
+            inner += within
+            pieces += [text[start:place], "''"]
             start = place = end
         elif match and match[3]:
             pieces.append(text[start:place])
@@ -101,6 +115,8 @@ def _field(text: str, place: int) -> tuple[list[str], int]:
         elif match:
             place = _string_end(text, match.end(), match[2])
         elif (depth == 0 and text[place] in "}:") or (depth == 0 and text[place] == "!" and text[place + 1] != "="):
+            if text[place] == "!" and not _CONVERSION.match(text, place):
+                raise ValueError("an unknown conversion in a formatted string")
             break
         else:
             depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(text[place], 0)
@@ -108,7 +124,6 @@ def _field(text: str, place: int) -> tuple[list[str], int]:
     expression = "".join([*pieces, text[start:place]]).strip().rstrip("=")
     if not expression:
         raise ValueError("a formatted string with an empty expression")
-    inner: list[str] = []
     while text[place] != "}":
         if text[place] == "{":
             deeper, place = _field(text, place + 1)

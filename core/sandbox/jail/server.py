@@ -54,6 +54,7 @@ PROBE_CPU_S, PROBE_WALL_S = 0.01, 0.2
 SCARCE, IDLE_SHARE = 0.05, 0.1
 SHORTEST_LOOK_S = 0.02
 PULSE_S = 1.0
+LONGEST_PATH = 2048  # of the 4,096 bytes that a path may have
 STANDS_STILL_S, STILL_FACTOR = 5e-5, 3
 AF_UNIX, SOCK_STREAM = 1, 1
 
@@ -555,30 +556,45 @@ def _clear(root: str, beat: Callable[[], None] = lambda: None) -> bool:
 
 
 def _removed(root: str, path: str, beat: Callable[[], None]) -> bool:
-    """Whether it is gone. What is in it moves up to `root` first: a tree may be deeper than a path can name."""
-    with contextlib.suppress(OSError):
-        os.rmdir(path)
-        return True
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-        return True
-    with contextlib.suppress(OSError):
-        os.chmod(path, 0o700)
-        with os.scandir(path) as entries:
-            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for inner, is_folder in inside:
-            beat()
-            if not is_folder:
-                os.unlink(inner)
-                continue
-            os.chmod(inner, 0o700)
-            try:
-                os.rmdir(inner)
-            except OSError:
-                os.rename(inner, f"{root}/{os.urandom(8).hex()}")
-        os.rmdir(path)
-        return True
+    """Whether it is gone, with all that is in it. What lies too deep for a path moves up to `root` first."""
+    pending, opened = [path], set()
+    while pending:
+        beat()
+        place = pending[-1]
+        if _gone(place):
+            pending.pop()
+        elif place in opened:
+            return False
+        else:
+            opened.add(place)
+            pending += _opened(root, place)
+    return True
+
+
+def _gone(path: str) -> bool:
+    for remove in (os.rmdir, os.unlink):
+        with contextlib.suppress(OSError):
+            remove(path)
+            return True
     return False
+
+
+def _opened(root: str, folder: str) -> list[str]:
+    """Folders in this one; other files are removed, and what a longer path could not name is moved to `root`."""
+    found = []
+    with contextlib.suppress(OSError):
+        os.chmod(folder, 0o700)
+        with os.scandir(folder) as entries:
+            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for path, is_folder in inside:
+            if not is_folder:
+                os.unlink(path)
+            elif len(path) < LONGEST_PATH:
+                found.append(path)
+            else:
+                os.chmod(path, 0o700)
+                os.rename(path, f"{root}/{os.urandom(8).hex()}")
+    return found
 
 
 def _kill(pid: int) -> None:
@@ -650,7 +666,7 @@ def main(settings_json: str) -> None:
     settings = Settings(**json.loads(settings_json), filtered=seccomp.is_available())
     for name in judge.KNOWN_MODULES:
         __import__(name)
-    judge.give_exits()
+    judge.give_site_builtins()
     requests_fd, results_fd = os.dup(0), os.dup(1)
     os.dup2(2, 1)  # stray prints must not reach the protocol
     _require_copies(settings.visible)

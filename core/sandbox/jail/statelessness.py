@@ -16,7 +16,9 @@ PURE_DECORATORS = ("staticmethod", "property", "cache", "lru_cache", "functools.
 
 def keeps_no_state(tree: ast.Module, program: str, known: Collection[str]) -> bool:
     """`known`: names that the setup code has defined, whose objects all calls share."""
-    if any(word in program for word in (*DYNAMIC, *MEMORIES)) or not all(map(_only_defines, tree.body)):
+    if not program.isascii() or any(word in program for word in (*DYNAMIC, *MEMORIES)):  # other letters spell names too
+        return False
+    if not all(map(_only_defines, tree.body)):
         return False
     shared = {*known, *_defined(tree.body)}
     return all(_keeps_none(node, shared) for node in ast.walk(tree))
@@ -24,14 +26,30 @@ def keeps_no_state(tree: ast.Module, program: str, known: Collection[str]) -> bo
 
 def _only_defines(node: ast.stmt) -> bool:
     if isinstance(node, ast.ClassDef):
-        return not node.keywords and all(map(_only_defines, node.body))
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        return node.value is None or _is_immutable(node.value)
+        return not node.keywords and _calls_nothing(node.bases) and all(map(_only_defines, node.body))
+    if isinstance(node, ast.FunctionDef):
+        arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        return _calls_nothing([node.returns, *(argument.annotation for argument in arguments)])
+    if isinstance(node, ast.Assign):
+        return all(map(_is_name, node.targets)) and _is_immutable(node.value)
+    if isinstance(node, ast.AnnAssign):
+        plain = isinstance(node.target, ast.Name) and _calls_nothing([node.annotation])
+        return plain and (node.value is None or _is_immutable(node.value))
     if isinstance(node, ast.If):  # its body never runs
         return ast.unparse(node).startswith(MAIN_GUARD) and all(map(_only_defines, node.orelse))
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant)
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.Pass)
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+
+
+def _is_name(target: ast.expr) -> bool:
+    return all(map(_is_name, target.elts)) if isinstance(target, ast.Tuple) else isinstance(target, ast.Name)
+
+
+def _calls_nothing(expressions: Iterable[ast.expr | None]) -> bool:
+    """What stands in bases and annotations is run when they are defined."""
+    nodes = (node for expression in expressions if expression is not None for node in ast.walk(expression))
+    return not any(isinstance(node, ast.Call | ast.NamedExpr) for node in nodes)
 
 
 def _defined(body: Iterable[ast.stmt]) -> Iterable[str]:

@@ -39,16 +39,16 @@ class TestFunction:
                 return "copied"
         return "plain"
 
-    def proves_nothing(self, tree: ast.Module, program: str) -> bool:
-        """Whether it certainly passes on any Solution: a body of pass, constants and prints of constants.
+    def proves_nothing(self, tree: ast.Module) -> bool:
+        """Whether it passes on any Solution: a body of pass, constants and prints of constants.
 
-        False says nothing: then it has to be run.
+        It does so in a program that only defines (jail.statelessness). False says nothing: then it has to be run.
         """
         node = self.node
         if node not in tree.body or isinstance(node, ast.AsyncFunctionDef) or node.decorator_list or _takes(node.args):
             return False
         prints = [statement for statement in node.body if not _does_nothing(statement)]
-        if not all(map(_prints_constants, prints)) or any(word in program for word in DYNAMIC):
+        if not all(map(_prints_constants, prints)):
             return False
         bound = list(_bound_names(tree))
         return bound.count(node.name) == 1 and "*" not in bound and not (prints and "print" in bound)
