@@ -195,8 +195,9 @@ def grade(items: Sequence[GradeItem], sandbox: Sandbox, full: bool = True) -> li
 def grade_each(items: Sequence[GradeItem], sandbox: Sandbox, full: bool = True) -> list[Grade | Unjudged]:
     """As `grade`, with the unjudged ones in their places."""
     evidence = [_Evidence(item, extract_code(item.completion)) for item in items]
-    for checks_of in (first_checks, second_checks, third_checks):
-        _run(evidence, sandbox, checks_of, full)
+    _run(evidence, sandbox, lambda e: first_checks(e.item, e.code, full))
+    _run(evidence, sandbox, second_checks)
+    _run(evidence, sandbox, lambda e: third_checks(e, full))
     return [_grade(e, full) for e in evidence]
 
 
@@ -276,30 +277,29 @@ class _Evidence:
 # What these pay for is seen of the whole process that answers the asserts: nothing else may run there.
 OBSERVED_MODES = ("stdout_marker", "file_marker")
 
-ChecksOf = Callable[[_Evidence, bool], dict[str, Check]]
 
-
-def _run(evidence: list[_Evidence], sandbox: Sandbox, checks_of: ChecksOf, full: bool) -> None:
-    wanted = [(e, name, check) for e in evidence for name, check in checks_of(e, full).items()]
+def _run(evidence: list[_Evidence], sandbox: Sandbox, checks_of: Callable[[_Evidence], dict[str, Check]]) -> None:
+    wanted = [(e, name, check) for e in evidence for name, check in checks_of(e).items()]
     results = sandbox.run([check for _, _, check in wanted])
     for (e, name, _), result in zip(wanted, results, strict=True):
         e.results[name] = result
 
 
-def first_checks(e: _Evidence, full: bool) -> dict[str, Check]:
+def first_checks(item: GradeItem, code: str | None, full: bool) -> dict[str, Check]:
     """The children every completion needs, by name."""
-    if e.code is None:
+    if code is None:
         return {}
-    item, problem, mode = e.item, e.item.problem, e.item.mode
-    calls, expected = tuple(case.call for case in e.cases), tuple(case.expected_source for case in e.cases)
-    checks = {"oracle": _oracle_check(item, e.code, calls, expected)}
+    problem, mode = item.problem, item.mode
+    cases = parse_asserts(problem.asserts, problem.method)
+    calls, expected = tuple(case.call for case in cases), tuple(case.expected_source for case in cases)
+    checks = {"oracle": _oracle_check(item, code, calls, expected)}
     if item.prompt_tests:  # a later definition of the same name wins: the prompt's function judges the response
-        judged = f"{e.code}\n\n{item.prompt_tests}"
+        judged = f"{code}\n\n{item.prompt_tests}"
         checks["prompt_tests"] = _test_check(item, judged, reveals_answers=True)
     if full or mode == "eq_override":
-        checks["equality"] = Check("equality", problem.setup_code, e.code, calls, expected, reveals_answers=True)
+        checks["equality"] = Check("equality", problem.setup_code, code, calls, expected, reveals_answers=True)
     if mode == "exit_code":
-        checks["script"] = Check("script", problem.setup_code, e.code, problem.asserts, reveals_answers=True)
+        checks["script"] = Check("script", problem.setup_code, code, problem.asserts, reveals_answers=True)
     return checks
 
 
@@ -343,7 +343,7 @@ def _test_check(item: GradeItem, code: str, solution: str = "", reveals_answers:
     )
 
 
-def second_checks(e: _Evidence, full: bool) -> dict[str, Check]:
+def second_checks(e: _Evidence) -> dict[str, Check]:
     """Its own tests, on its own code and on a stub, unless the first check has told how they end."""
     if e.code is None or e.proves_nothing or e.tests_were_run:
         return {}
