@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,15 @@ print(json.dumps({"checks": sandbox.checks, "cpu_s": sum(u.ru_utime + u.ru_stime
 
 
 class Recorder(Sandbox):
-    """Notes which checks a grading needs."""
+    """Notes which checks a grading needs; those that one child does beside another, or that need no run, count too."""
 
     def run(self, checks: Sequence[Check]) -> list[ExecutionResult]:
-        self.seen = [*getattr(self, "seen", []), *checks]
-        return super().run(checks)
+        results = super().run(checks)
+        for check, result in zip(checks, results, strict=True):
+            saved = 3 if result.proves_nothing else 2 if result.tests_pass_stub is not None else 0
+            test = replace(check, kind="test_function", steps=())
+            self.seen = [*getattr(self, "seen", []), check, *[test] * saved]
+        return results
 
 
 def completions(problem: Problem, rng: random.Random) -> list[str]:
@@ -190,7 +195,8 @@ def main() -> None:
         else:
             print("no real rows: name their file with --problems", file=sys.stderr)
         if arguments.before:
-            rows.append(before_and_after(arguments.before.resolve(), items(light) if arguments.problems else nano))
+            some = items(light[::3]) if arguments.problems else []
+            rows += [before_and_after(arguments.before.resolve(), batch) for batch in (nano[::2], some) if batch]
         level = active_level().name
     if arguments.out:
         durable.write_json(arguments.out, {"cores": os.cpu_count(), "level": level, "rows": rows})
