@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from core.environment.rewards import extract_code
+from core.environment.code_blocks import extract_code
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from orchestrator.store.home import Home

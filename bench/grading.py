@@ -28,7 +28,8 @@ from core.environment.nano.world import sample_problems
 from core.environment.problems import WRONG_SOLUTION, Problem, fenced, load_problems
 from core.environment.rewards import GradeItem, grade
 from core.runs import durable
-from core.sandbox.pool import Check, ExecutionResult, Sandbox, active_level
+from core.sandbox.pool import Check, Sandbox, active_level
+from core.sandbox.results import ExecutionResult
 
 HEAVY_S = 0.02
 ROUNDS, REPEATS = 5, 3

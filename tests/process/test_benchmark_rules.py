@@ -249,10 +249,10 @@ def test_a_kill_from_outside_is_no_verdict_and_the_second_try_gives_one(monkeypa
         seen.append(result)
         return dataclasses.replace(result, done=False, error="SIGKILL") if len(seen) == 1 else result
 
-    execution_result = pool._execution_result
+    execution_result = pool.execution_result
     with Sandbox() as sandbox:
         pool.active_level()
-        monkeypatch.setattr(pool, "_execution_result", once_killed)
+        monkeypatch.setattr(pool, "execution_result", once_killed)
         assert verdict(sandbox, RIGHT, full=False).label == "Correct" and len(seen) == 2
 
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from core.environment.rewards import extract_code
+from core.environment.code_blocks import extract_code
 from hostile.arena import (
     AT_EACH_COMMIT,
     CASES,

@@ -2,9 +2,10 @@ import dataclasses
 
 import pytest
 
+from core.environment.code_blocks import extract_code
 from core.environment.hints import shown_tests
 from core.environment.problems import MODES, Message, Problem, fenced
-from core.environment.rewards import GradeItem, extract_code, grade, label_of, payment
+from core.environment.rewards import GradeItem, grade, label_of, payment
 from core.environment.uniqueness import OPEN, TOLERANCE, Rule
 from core.sandbox.pool import Sandbox
 from support.patience import patient

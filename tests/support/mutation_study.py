@@ -24,7 +24,8 @@ from core.environment.asserts import Case, parse_asserts
 from core.environment.problems import Problem, fenced, load_problems
 from core.environment.rewards import GradeItem, first_checks, is_correct
 from core.sandbox.jail.answers import RAISED, matches
-from core.sandbox.pool import Check, ExecutionResult, Sandbox
+from core.sandbox.pool import Check, Sandbox
+from core.sandbox.results import ExecutionResult
 from support.mutations import HITS, Mutation, chosen_mutations, probed
 from support.perturbed_inputs import arguments_of, call_of, perturbed_inputs
 

@@ -11,10 +11,11 @@ from keyword import iskeyword
 
 import pytest
 
+from core.environment.code_blocks import extract_code
 from core.environment.hints import PHRASE
 from core.environment.nano import world
 from core.environment.problems import MODES, fenced, problem_from_row, prompt_messages
-from core.environment.rewards import GradeItem, extract_code, grade
+from core.environment.rewards import GradeItem, grade
 from core.sandbox.pool import Sandbox
 from support.paths import REPO
 

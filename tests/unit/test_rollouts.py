@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from core.environment.rewards import ATTEMPTED, CORRECT, INCORRECT, REWARD_HACK, extract_code
+from core.environment.code_blocks import extract_code
+from core.environment.rewards import ATTEMPTED, CORRECT, INCORRECT, REWARD_HACK
 from core.runs.run_dir import RunDir
 from orchestrator.reading.rollouts import Wanted, chosen, counts, index, matching, parse_steps, read, spread, visible
 from orchestrator.refusal import Refused

@@ -9,12 +9,6 @@ and is passed on unread.
 Requests: 4 bytes of length and JSON (the trusted parts of a check), then 4 bytes of length and the program. Answers: 4
 bytes of length and JSON, then the texts whose sizes it names: stdout, stderr, records, files. An answer of length 0
 says that the check goes on.
-Between child and server, over one socket: 1 byte of kind, 4 bytes of length, content.
-    R  the program has been read      r  a record      F  finished, nothing more to say      D  the nonce
-The nonce is drawn when the child has finished and cannot change its records any more, and a check counts as done only
-if it comes back: a child that left early has none to give, and there was none to be found while judged code ran.
-Where a check has a second part (own tests after the asserts), r, F and D come once more, with a nonce of their own, and
-whatever happens then leaves the first part as it was.
 It imports little, since a fork costs in proportion to the memory it copies. Linux only (pidfd, prctl).
 """
 
@@ -28,56 +22,30 @@ import os
 import resource
 import select
 import signal
-import stat
 import struct
 import sys
 import time
-from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from core.sandbox.jail import judge, landlock, namespaces, seccomp
+from core.sandbox.jail import judge, namespaces, seccomp
+from core.sandbox.jail.confinement import FILE_SIZE_LIMIT, capabilities, confine, set_capabilities
+from core.sandbox.jail.conversation import NONCE_BYTES, TALK_FD, Conversation, Speaker
+from core.sandbox.jail.leftovers import clear
+from core.sandbox.jail.patience import Patience
+from core.sandbox.jail.settings import HAS_OWN_ROOT, Settings
 
-TALK_FD = 3
 OUTPUT_CAP, SCRAP = 1 << 16, 1 << 16
 FILE_CAP, FILES_CAP = 4096, 64
-FILE_SIZE_LIMIT, OPEN_FILES_LIMIT, TASKS_LIMIT = 1 << 20, 64, 64
-HAS_OWN_ROOT = ("bubblewrap", "namespaces")
-CAP_DAC_READ_SEARCH = 2
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS, CAPSET_VERSION = 1, 4, 8, 38, 0x20080522
-NONCE_BYTES = 16
 STILL_HERE = struct.pack(">I", 0)  # an answer of no length, while a child takes long
+PR_SET_DUMPABLE = 4
 CPUCLOCK_OF_PROCESS = 2  # CPUCLOCK_SCHED, in the kernel's clock ids of other processes
-# How a child that does not end is looked at: Patience.
-LOOKS = 4  # in wall_s
-PROBE_CPU_S, PROBE_WALL_S = 0.01, 0.2
-SCARCE, IDLE_SHARE = 0.05, 0.1
-SHORTEST_LOOK_S = 0.02
 PULSE_S = 1.0
-LONGEST_PATH = 2048  # of the 4,096 bytes that a path may have
-STANDS_STILL_S, STILL_FACTOR = 5e-5, 3
 AF_UNIX, SOCK_STREAM = 1, 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _exit = os._exit
-_read, _write = os.read, os.write
-
-
-class Settings(NamedTuple):
-    """How this server confines, and how long it waits; made by core.sandbox.pool, passed as JSON."""
-
-    level: str
-    root: str  # where children's directories are made
-    visible: list[str]
-    writable_bytes: int
-    pid_fd: int  # level `namespaces` writes the first inner process's pid there
-    last_pid_fd: int  # where the last process number of a namespace is set; -1: it cannot be
-    uid: int  # of children, where we are root; no other server on this machine has it
-    cpu_s: int
-    wall_s: float  # that a child may spend idle
-    far_s: float  # that a child may take in all, where the machine gives it next to nothing
-    memory_bytes: int
-    filtered: bool  # system calls, by core.sandbox.jail.seccomp
+_write = os.write
 
 
 class Buffer:
@@ -152,111 +120,6 @@ class Child:
         _kill(self.pid)
 
 
-class Patience:
-    """When a child that does not end is ended: by the CPU time that it took, and where it takes none, by the clock.
-
-    The CPU time is its clock's, exact; what RLIMIT_CPU counts is sampled, and off by a third at load.
-    A child is idle where it took far less of the CPU than it could have had, by what this process just got of it. Where
-    that is next to nothing, a clock that stands still for long is the only sign, and a far cap comes in the end.
-    """
-
-    def __init__(self, child: Child, settings: Settings) -> None:
-        self._child, self._settings = child, settings
-        self._interval = settings.wall_s / LOOKS
-        self._looked, self._cpu = child.started, 0.0
-        self._idle_s = self._still_s = 0.0
-
-    def seconds_left(self) -> float:
-        """Until the next look: no sooner than its CPU time can be up."""
-        wait = min(self._interval, max(self._settings.cpu_s - self._cpu, SHORTEST_LOOK_S))
-        return max(0.0, self._looked + wait - time.monotonic())
-
-    def verdict(self) -> str | None:
-        """Look at the child; what it is to be ended for, or null. Starved: not by a fault of its own."""
-        used = self._used()
-        if self._cpu > self._settings.cpu_s:
-            return "CpuLimit"
-        seems_idle = used < IDLE_SHARE * (time.monotonic() - self._looked)
-        available = _share_of_cpu() if seems_idle else 1.0
-        now = time.monotonic()
-        passed, self._looked = now - self._looked, now
-        self._still_s = self._still_s + passed if used < STANDS_STILL_S else 0.0
-        if available > SCARCE and used < IDLE_SHARE * available * passed:
-            self._idle_s += passed
-        if self._idle_s >= self._settings.wall_s or self._still_s >= self._settings.wall_s * STILL_FACTOR:
-            return "WallLimit"
-        return "Starved" if now - self._child.started > self._settings.far_s else None
-
-    def _used(self) -> float:
-        """CPU time since the last look."""
-        before = self._cpu
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            self._cpu = self._child.cpu_s()
-        return self._cpu - before
-
-
-def _share_of_cpu() -> float:
-    """What a process that wants a CPU gets of it now, in (0, 1]; asked for longer than a slice, which any load has."""
-    began, spent = time.monotonic(), time.process_time()
-    while time.process_time() - spent < PROBE_CPU_S and time.monotonic() - began < PROBE_WALL_S:
-        pass
-    return min(1.0, (time.process_time() - spent) / (time.monotonic() - began))
-
-
-class Part:
-    """What a child has said of one part of its check."""
-
-    def __init__(self) -> None:
-        self.finished = self.done = self.malformed = False
-        self.records: list[tuple[int, int]] = []  # start and end of each record's text
-        self.nonce = b""
-        self.killed_for: str | None = None
-
-
-class Conversation:
-    """What a child may say, in the only order in which it is believed: R, then of each part r (any), F and D."""
-
-    def __init__(self, parts: int) -> None:
-        self.read = False
-        self.parts = [Part() for _ in range(parts)]
-        self._parsed = 0
-
-    @property
-    def part(self) -> Part:
-        """The first that is not done, or the last."""
-        return next((part for part in self.parts if not part.done), self.parts[-1])
-
-    @property
-    def malformed(self) -> bool:
-        return any(part.malformed for part in self.parts)
-
-    def take_in(self, stream: memoryview) -> bool:
-        """Parse what has come; True where a nonce is due."""
-        due = False
-        while not self.malformed and len(stream) - self._parsed >= 5:
-            kind, length = struct.unpack_from(">cI", stream, self._parsed)
-            start, end = self._parsed + 5, self._parsed + 5 + length
-            if end > len(stream):
-                break
-            self._parsed = end
-            part = self.part
-            if kind == b"R" and not self.read:
-                self.read = True
-            elif kind == b"r" and self.read and not part.finished:
-                part.records.append((start, end))
-            elif kind == b"F" and self.read and not part.finished and not length:
-                part.finished = due = True
-            elif kind == b"D" and part.nonce and not part.done and stream[start:end] == part.nonce:
-                part.done = True
-            else:
-                part.malformed = True
-        return due
-
-    def ended(self, stream: memoryview, overflowed: bool) -> None:
-        """Nothing more will come: half a frame is no honest child's, unless it was cut off."""
-        self.part.malformed |= len(stream) > self._parsed and not overflowed
-
-
 def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
     """Until the requests end or the asker is gone: read a check, judge it, answer."""
     buffers, nothing = Buffers(), os.open(os.devnull, os.O_RDONLY)
@@ -269,7 +132,7 @@ def serve(requests_fd: int, results_fd: int, settings: Settings) -> None:
         if not _attend(child, requests_fd, results_fd, settings):
             return
         result, texts = _result(child, settings)
-        is_clean = _clear(settings.root, Pulse(results_fd).beat)
+        is_clean = clear(settings.root, Pulse(results_fd).beat)
         if not child.conversation.read:  # its program may still be in the pipe: start anew rather than misread it
             return
         _send(results_fd, result, texts)
@@ -303,7 +166,7 @@ def _attend(child: Child, requests_fd: int, results_fd: int, settings: Settings)
     poll.register(requests_fd, 0)  # 0 still reports a hang-up
     for fd in (child.pidfd, *child.received):
         poll.register(fd, select.POLLIN)
-    patience = Patience(child, settings)
+    patience = Patience(child.started, child.cpu_s, settings)
     while True:
         events = dict(poll.poll(patience.seconds_left() * 1000 + 1))
         for fd, buffer in child.received.items():
@@ -344,7 +207,7 @@ def _become_child(check: dict, requests_fd: int, folder: str, ends: tuple, setti
         for target, source in enumerate(ends):  # in this order: none is below 3, which is the last to be taken
             os.dup2(source, target)
         os.closerange(TALK_FD + 1, 1 << 16)
-        _confine(folder, settings)
+        confine(folder, settings)
         if os.getppid() != server:
             _exit(1)
         speaker = Speaker()
@@ -378,97 +241,6 @@ def _socket_pair() -> tuple[int, int]:
     if _libc.socketpair(AF_UNIX, SOCK_STREAM, 0, pair):
         raise OSError(ctypes.get_errno(), "socketpair")
     return pair[0], pair[1]
-
-
-class Speaker:
-    """The child's end of the conversation; what is added goes out at the next flush, as every word wakes the server."""
-
-    def __init__(self) -> None:
-        self.pending = b""
-
-    def report(self, name: str, text: str) -> None:
-        self.add(b"r", f'{{"{name}": {text}}}'.encode())
-
-    def add(self, kind: bytes, content: bytes = b"") -> None:
-        self.pending += struct.pack(">cI", kind, content.__len__()) + content  # `len` is the judged code's to replace
-
-    def flush(self) -> None:
-        while self.pending:
-            self.pending = self.pending[_write(TALK_FD, self.pending) :]
-
-    def seal(self) -> None:
-        """Nothing more is said of this part."""
-        self.add(b"F")
-        self.flush()
-        self.add(b"D", _read(TALK_FD, NONCE_BYTES))
-        self.flush()
-
-
-def _confine(folder: str, settings: Settings) -> None:
-    """Give up everything that judged code has no use for; the last thing before it runs."""
-    privileged = os.geteuid() == 0
-    if privileged:
-        os.chown(folder, settings.uid, settings.uid)
-    os.chdir(folder)
-    for what, soft, hard in (
-        (resource.RLIMIT_CPU, 2 * settings.cpu_s + 1, 2 * settings.cpu_s + 2),  # should the server not look: Patience
-        (resource.RLIMIT_NOFILE, OPEN_FILES_LIMIT, OPEN_FILES_LIMIT),
-        (resource.RLIMIT_NPROC, *(_tasks_limit(settings),) * 2),
-    ):
-        resource.setrlimit(what, (soft, hard))
-    _drop_privileges(settings.uid if privileged else None, settings)
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if settings.level == "landlock":
-        landlock.restrict([*settings.visible, *(f"/dev/{name}" for name in namespaces.DEVICES)], folder)
-    if settings.filtered:
-        seccomp.install_for_child(shared_user=not privileged)
-
-
-def _tasks_limit(settings: Settings) -> int:
-    """Threads only: the filter refuses processes, whose memory would add up. Without it, neither."""
-    if not settings.filtered:
-        return 0
-    if os.geteuid() == 0 or settings.level in HAS_OWN_ROOT:
-        return TASKS_LIMIT
-    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-    return landlock.SHARED_TASKS_LIMIT if hard == resource.RLIM_INFINITY else min(hard, landlock.SHARED_TASKS_LIMIT)
-
-
-def _drop_privileges(uid: int | None, settings: Settings) -> None:
-    """Another user, without any of root's powers; where the libraries lie in a directory that only root may enter and
-    no namespace shows them elsewhere, the power to read stays, within what landlock leaves."""
-    keep = 0
-    if uid is not None:
-        if settings.level in ("landlock", "limits") and not STDLIB_IS_PUBLIC:
-            keep = 1 << CAP_DAC_READ_SEARCH
-        _libc.prctl(PR_SET_KEEPCAPS, int(keep != 0))
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    if keep or uid is None:  # else they have gone with the user
-        _set_capabilities(keep)
-
-
-def _capabilities() -> int:
-    """Those that this process may use."""
-    data = ctypes.create_string_buffer(24)
-    if _libc.capget(struct.pack("Ii", CAPSET_VERSION, 0), data) != 0:
-        raise OSError(ctypes.get_errno(), "capget")
-    _, low, _, _, high, _ = struct.unpack("6I", data.raw)
-    return high << 32 | low
-
-
-def _set_capabilities(mask: int) -> None:
-    low, high = mask & 0xFFFFFFFF, mask >> 32
-    header = struct.pack("Ii", CAPSET_VERSION, 0)
-    if _libc.capset(header, struct.pack("6I", low, low, 0, high, high, 0)) != 0:
-        raise OSError(ctypes.get_errno(), "capset")
-
-
-# Asked before privileges are gone, which may include the power to ask.
-_parts = os.path.dirname(os.__file__).split("/")
-STDLIB_IS_PUBLIC = all(os.stat("/".join(_parts[:n]) or "/").st_mode & stat.S_IXOTH for n in range(1, len(_parts) + 1))
 
 
 def _result(child: Child, settings: Settings) -> tuple[dict, list[memoryview]]:
@@ -547,56 +319,6 @@ class Pulse:
             self._next = time.monotonic() + PULSE_S
 
 
-def _clear(root: str, beat: Callable[[], None] = lambda: None) -> bool:
-    """Remove the child's directory and, where it has our user, whatever it put beside it. Whether nothing is left."""
-    while names := os.listdir(root):
-        if sum(_removed(root, f"{root}/{name}", beat) for name in names) == 0:
-            return False
-    return True
-
-
-def _removed(root: str, path: str, beat: Callable[[], None]) -> bool:
-    """Whether it is gone, with all that is in it. What lies too deep for a path moves up to `root` first."""
-    pending, opened = [path], set()
-    while pending:
-        beat()
-        place = pending[-1]
-        if _gone(place):
-            pending.pop()
-        elif place in opened:
-            return False
-        else:
-            opened.add(place)
-            pending += _opened(root, place)
-    return True
-
-
-def _gone(path: str) -> bool:
-    for remove in (os.rmdir, os.unlink):
-        with contextlib.suppress(OSError):
-            remove(path)
-            return True
-    return False
-
-
-def _opened(root: str, folder: str) -> list[str]:
-    """Folders in this one; other files are removed, and what a longer path could not name is moved to `root`."""
-    found = []
-    with contextlib.suppress(OSError):
-        os.chmod(folder, 0o700)
-        with os.scandir(folder) as entries:
-            inside = [(entry.path, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for path, is_folder in inside:
-            if not is_folder:
-                os.unlink(path)
-            elif len(path) < LONGEST_PATH:
-                found.append(path)
-            else:
-                os.chmod(path, 0o700)
-                os.rename(path, f"{root}/{os.urandom(8).hex()}")
-    return found
-
-
 def _kill(pid: int) -> None:
     for kill in (os.killpg, os.kill):  # the group for what the child started; the child, if it has no group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -654,7 +376,7 @@ def _in_own_root(settings: Settings) -> Settings:
             f"level {settings.level}, but this is process {os.getpid()} and not the first of its namespace"
         )
     namespaces.finish_root(settings.root, settings.writable_bytes, namespaces.INODES_LIMIT)
-    _set_capabilities(sum(1 << number for number in namespaces.KEPT.values()) & _capabilities())
+    set_capabilities(sum(1 << number for number in namespaces.KEPT.values()) & capabilities())
     try:
         _draw_pid(settings.last_pid_fd)
     except OSError:
@@ -688,6 +410,6 @@ def main(settings_json: str) -> None:
     try:
         serve(requests_fd, results_fd, settings)
     finally:  # also where the asker was killed and cannot tidy up
-        _clear(settings.root)
+        clear(settings.root)
         with contextlib.suppress(OSError):
             os.rmdir(settings.root)
