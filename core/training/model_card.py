@@ -31,7 +31,7 @@ def model_card(spec: RunSpec, result: dict[str, Any], base_sha256: str, ablated:
     facts = {
         "run": f"`{spec.run_id}`",
         "plan": f"{spec.plan_name}, hash `{spec.plan_hash}`",
-        "arm": spec.arm if spec.arm == spec.label else f"{spec.arm}, as `{spec.label}`",
+        "arm": f"{spec.arm}, as `{spec.label}`",
         "seed": str(spec.seed),
         "steps": str(config.steps),
         "base model": f"`{public_name(config.model)}`, {config.dtype}; SHA-256 of its tensors `{base_sha256}`",

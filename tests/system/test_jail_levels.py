@@ -1,7 +1,7 @@
 """The jail's claims and the hostile suite at each level, as an ordinary user and as root.
 
-At each commit test_jail and test_hostile run as whoever runs them, the hostile suite at the best level alone. Here a
-third of the completions are tried one by one, and all of them at once.
+At each commit test_jail and test_hostile run as whoever runs them, the hostile suite at the best level alone. Here
+some of the completions are tried one by one, and all of them at once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Separation and steering: figures by hand, and that a push ends when its context does."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -12,6 +14,8 @@ from core.direction.separation import (
     split,
 )
 from core.direction.steering import Steered, SteeringCheck, activation_pushes, gradient_pushes, margin, steered
+from core.model.run_data import pair_sets
+from core.runs.run_dir import RunDir
 from core.sandbox.pool import Sandbox
 from support import small_policy
 
@@ -39,7 +43,7 @@ def test_gradient_direction_of_full_rank_is_the_mean_difference() -> None:
 @pytest.mark.parametrize("space", ["activation", "gradient"])
 def test_push_changes_the_policy_and_is_gone_afterwards(space: str) -> None:
     policy = small_policy.policy(small_policy.config(adapter="svd"))
-    train, held_out = (half[:6] for half in split(small_policy.data(policy).pairs("hack")))
+    train, held_out = (half[:6] for half in split(pair_sets(RunDir(Path("/nowhere")), policy.config)("hack")))
     if space == "activation":
         states = side_states(policy, train, "rollout_last")
         pushes = activation_pushes(activation_direction(policy, states, 16), states)
