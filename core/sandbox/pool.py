@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -411,6 +412,8 @@ class _Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.wait()
+        if self._folder != INSIDE:  # what a server that was killed has left
+            shutil.rmtree(self._folder, ignore_errors=True)
         if self._user:
             self._user.close()
 

@@ -4,6 +4,7 @@ import dataclasses
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -336,3 +337,13 @@ def test_an_answer_that_comes_with_the_servers_end_is_not_lost(monkeypatch):
     with Sandbox() as sandbox:
         checks = [pool.Check("calls", "", f"x = {k}", ("x",)) for k in range(3)]
         assert [result.answers for result in sandbox.run(checks)] == [(0,), (1,), (2,)]
+
+
+def test_a_killed_servers_folder_is_removed_by_who_started_it():
+    with Sandbox(level="landlock") as sandbox:
+        sandbox.run([pool.Check("calls", "", "open('left', 'w').write('x')")])
+        (server,) = sandbox._servers.values()
+        folder = Path(server._folder)
+        assert folder.is_dir()
+        os.kill(server.pid, 9)
+    assert not folder.exists()
