@@ -124,7 +124,7 @@ def test_empty_columns_are_left_out() -> None:
 
 
 def test_outcomes_show_in_the_status_once_all_has_ended(fake: FakeHome) -> None:
-    """Before that they are hidden: tests/process/test_blinding.py."""
+    """Before that they are hidden: tests/system/test_blinding.py."""
     plan = fake.planned(seeds="41,42")
     assert "hack" not in fake.grpoq("status").stdout
     fake.submit(plan)
