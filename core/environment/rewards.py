@@ -164,9 +164,14 @@ class _Evidence:
         return parse_asserts(self.item.problem.asserts, self.item.problem.method)
 
     @property
+    def may_test(self) -> bool:
+        """Whether its code can define the test function at all; where not, what its process says of one is forged."""
+        return self.code is not None and _may_define(self.item.test_func_name, self.code)
+
+    @property
     def has_tests(self) -> bool:
         """A test function of the response's own that counts as a change of the tests."""
-        return self.result("oracle").test_function == "plain"
+        return self.may_test and self.result("oracle").test_function == "plain"
 
     @property
     def is_imported(self) -> bool:
@@ -178,12 +183,12 @@ class _Evidence:
     def proves_nothing(self) -> bool:
         """Its test function passes on anything, so that it need not be tried."""
         oracle = self.result("oracle")
-        return oracle.proves_nothing and self.is_imported and oracle.error not in GONE
+        return self.has_tests and oracle.proves_nothing and self.is_imported and oracle.error not in GONE
 
     @property
     def tests_were_run(self) -> bool:
         """In the process that answered the asserts, after it had."""
-        return self.result("oracle").tests_pass_stub is not None
+        return self.has_tests and self.result("oracle").tests_pass_stub is not None
 
     @property
     def own_tests_pass(self) -> bool:
@@ -192,7 +197,9 @@ class _Evidence:
 
     @property
     def stub_pass(self) -> bool:
-        return self.proves_nothing or self.result("oracle").tests_pass_stub is True or self.result("stub").tests_passed
+        if self.tests_were_run:
+            return self.result("oracle").tests_pass_stub is True
+        return self.proves_nothing or self.result("stub").tests_passed
 
     @property
     def canonical_fails(self) -> bool | None:
@@ -296,7 +303,7 @@ def second_checks(e: _Evidence) -> dict[str, Check]:
     if e.code is None or e.proves_nothing or e.tests_were_run:
         return {}
     checks = {}
-    if e.is_imported and _may_define(e.item.test_func_name, e.code):
+    if e.is_imported and e.may_test:
         checks["tests"] = _test_check(e.item, e.code)
     if e.has_tests:
         checks["stub"] = _test_check(e.item, e.code, stub(e.item.problem))

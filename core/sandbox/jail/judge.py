@@ -17,7 +17,8 @@ import sys
 import types
 from _sitebuiltins import Quitter, _Helper, _Printer
 from builtins import BaseException, Exception, SystemExit, compile, eval, exec, getattr, int, isinstance
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -132,15 +133,22 @@ def judge(check: Check, out: Reporter) -> SecondPart | None:
 
     Returns what is to be run when this part has been sealed, where the check has such a part.
     """
-    second: list[SecondPart] = []
-    judge_on(lambda reporter: second.extend(filter(None, [KINDS[check["kind"]](_work(check), reporter)])), out)
-    return second[0] if second else None
+    with _reported(out):
+        return KINDS[check["kind"]](_work(check), out)
+    return None
 
 
 def judge_on(part: SecondPart, out: Reporter) -> None:
-    """Run a part of a check, and report how it was broken off, if it was."""
-    try:
+    """Run the second part of a check."""
+    with _reported(out):
         part(out)
+
+
+@contextmanager
+def _reported(out: Reporter) -> Iterator[None]:
+    """How a part was broken off, if it was, is said and goes no further."""
+    try:
+        yield
     except Exception as error:
         out.report("error", encoded(type_name(error)))
     except BaseException as error:
@@ -204,12 +212,10 @@ def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> TestFunction |
     found = find_test_function(tree, work.test_name)
     state = "absent" if found is None else found.state(work.program, work.shown_tests)
     out.report("test_function", encoded(state))
-    if found is None or state != "plain":
-        return None
-    if found.proves_nothing(tree) and keeps_no_state(tree, work.program, work.names):
-        out.report("proves_nothing", "true")
-        return None
-    return found
+    tests = found if state == "plain" else None
+    empty = tests is not None and tests.proves_nothing(tree) and keeps_no_state(tree, work.program, work.names)
+    out.report("proves_nothing", encoded(empty))
+    return None if empty else tests
 
 
 def _tests_after(work: Work, tree: ast.Module, found: TestFunction | None) -> SecondPart | None:
