@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from core.runs import durable
@@ -19,6 +20,7 @@ from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir
 
 MARKER = ".grpoq-demo"
+PATIENCE_S = 20.0
 
 
 def planned(home: Home, draft: Draft) -> PlanDir:
@@ -48,13 +50,23 @@ def stop(home: Home) -> None:
             run.cancel()
         for attempt in run.attempts():
             signal_worker(run, attempt, signal.SIGKILL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while durable.is_flocked(home.watch_lock) and time.monotonic() < deadline:
         time.sleep(0.1)  # a detached watch leaves when all its runs are cancelled
-    for pid in (watch_pid(home), pueued_pid(home)):
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    for find in (watch_pid, pueued_pid):
+        _end(home, find)
+
+
+def _end(home: Home, find: Callable[[Home], int | None]) -> None:
+    """Ask it to leave, wait until it has: a daemon saves its state on the way out, into a folder that is removed next."""
+    deadline = time.monotonic() + PATIENCE_S
+    asked = signal.SIGTERM
+    while (pid := find(home)) is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, asked)
+        if time.monotonic() > deadline:
+            asked = signal.SIGKILL
+        time.sleep(0.1)
 
 
 def remove(place: Path) -> None:

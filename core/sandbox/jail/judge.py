@@ -212,10 +212,10 @@ def _report_tests(work: Work, tree: ast.Module, out: Reporter) -> TestFunction |
     found = find_test_function(tree, work.test_name)
     state = "absent" if found is None else found.state(work.program, work.shown_tests)
     out.report("test_function", encoded(state))
-    tests = found if state == "plain" else None
-    empty = tests is not None and tests.proves_nothing(tree) and keeps_no_state(tree, work.program, work.names)
+    plain = found if state == "plain" else None
+    empty = plain is not None and plain.proves_nothing(tree) and keeps_no_state(tree, work.program, work.names)
     out.report("proves_nothing", encoded(empty))
-    return None if empty else tests
+    return None if empty else plain
 
 
 def _tests_after(work: Work, tree: ast.Module, found: TestFunction | None) -> SecondPart | None:
