@@ -91,9 +91,120 @@ fast-dev-run *args:
     uv run grpoq wait --timeout 600 || { uv run grpoq status; exit 1; }
     uv run grpoq report
 
+# two arms of the smoke plan, vanilla and projected: a minute
+smoke *args:
+    uv run just fast-dev-run --arms vanilla,projected "$@"
+
 # the vanilla arm of the smoke plan alone
 smoke-vanilla *args:
     uv run just fast-dev-run --arms vanilla "$@"
+
+# the projected arm of the smoke plan alone: extraction, projection, refresh
+smoke-projected *args:
+    uv run just fast-dev-run --arms projected "$@"
+
+# every arm of the smoke plan
+smoke-all *args:
+    uv run just fast-dev-run "$@"
+
+# one smoke run with an empty cache, and the same again with what that has left in it
+smoke-both *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    GRPOQ_CACHE=$(mktemp -d)
+    export GRPOQ_CACHE
+    trap 'rm -rf "$GRPOQ_CACHE"' EXIT
+    uv run just fast-dev-run --arms erase_update "$@"
+    uv run just fast-dev-run --arms erase_update "$@"
+
+# plan and queue in GRPOQ_HOME or here: a plan's name, then what `grpoq plan` takes
+queue *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    uv run grpoq plan "$@"
+    uv run grpoq submit
+
+# vanilla and projected on three seeds, behind extraction and its gates: --problems TRAIN --held-out TEST
+queue-full *args:
+    uv run just queue full --arms vanilla,projected-m16 "$@"
+
+# the same with the H4 probe's seed alone
+queue-projected-m16 *args:
+    uv run just queue full --arms vanilla,projected-m16 --seeds 41 "$@"
+
+# vanilla on three seeds; the first is the H4 probe
+queue-vanilla *args:
+    uv run just queue full --arms vanilla "$@"
+
+# Rebound beside vanilla on three seeds
+queue-rebound *args:
+    uv run just queue full --arms vanilla,rebound_mul "$@"
+
+# one loophole mode left out of the pairs at a time
+queue-substrate *args:
+    uv run just queue loo-full "$@"
+
+# one arm of that
+run-substrate arm seed steps refresh *args:
+    uv run just queue loo-full --arms "$1" --seeds "$2" --set steps="$3" --set refresh="$4" "${@:5}"
+
+# routing by the direction, by a random one, absorption, vanilla
+queue-decision *args:
+    uv run just queue decision "$@"
+
+# vanilla of `full` at one seed; the H4 probe (seed 41) goes first
+probe-full-seed seed *args:
+    uv run just _full-seed vanilla "$@"
+
+# one arm of `full` at one seed, all its steps, behind the H4 probe
+paper-longrun arm seed *args:
+    uv run just _full-seed "$@"
+
+_full-seed arm seed *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    arms=vanilla
+    [ "$1" = vanilla ] || arms="vanilla,$1"
+    seeds=41
+    [ "$2" = 41 ] || seeds="41,$2"
+    uv run just queue full --arms "$arms" --seeds "$seeds" "${@:3}"
+
+# three labelled runs at one seed: vanilla, projected, random direction
+sweep preset seed steps *args:
+    uv run just queue "$1" --arms vanilla,projected,random_V --seeds "$2" --set steps="$3" "${@:4}"
+
+# `full` up to its direction: self-check, extraction and the held-out pairs
+extract-vhack-full *args:
+    uv run just queue full --arms vanilla --seeds 41 "$@"
+    uv run grpoq wait extract-s41
+    uv run grpoq status extract-s41
+
+# does that direction steer? For a person to read, before `grpoq approve steers`
+verify-vhack-full *args:
+    uv run just queue full --arms vanilla --seeds 41 "$@"
+    uv run grpoq wait steer-s41
+    uv run grpoq status steer-s41
+
+# verdicts, tables, page
+results *args:
+    uv run grpoq report "$@"
+
+# the report's figures alone, and where they lie
+dyn out="report":
+    uv run grpoq report --out "$1" > /dev/null
+    find "$1" -name '*.png' -newer jobs.sqlite
+
+# first and last generations of a run, and how its columns moved
+audit-log run:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    uv run grpoq rollouts "$1" --step 1
+    uv run grpoq rollouts "$1"
+    uv run grpoq logs "$1" | tail -n 30
+
+# a teacher pool: `runs RUN_DIR ... --out FILE`, or `checkpoint NAME --problems FILE --out FILE`
+build-pool *args:
+    uv run python -m core.studies.build_pool "$@"
 
 # put a model into the cache: smollm2-135m, ORG/NAME, or a directory
 download-model model="smollm2-135m":

@@ -97,7 +97,7 @@ class TrainConfig:
     grift_sketch: int = knob(1024, "dimensions of a fingerprint", at_least=1)
     # Teacher rollouts: frozen completions with frozen rewards, mixed into each group
     mix: float = knob(0.0, "share of a group", at_least=0, below=1)
-    teacher: str = knob("", "file: teacher.jsonl of core.environment.teacher_pool", ("", "nano", "file"))
+    teacher: str = knob("", "file: teacher.jsonl of `just build-pool`", ("", "nano", "file"))
     teacher_sha256: str = knob("", "SHA-256 of teacher.jsonl; set when the plan is made")
     teacher_modes: tuple[str, ...] = knob((), "of the pool; none: all but held_out_mode", MODES)
     # Rollouts
@@ -223,10 +223,7 @@ def _combination_problems(c: TrainConfig) -> Iterator[str]:
             f"{c.loss_ranks}; change one of them, or set aggregate = 'token_mean'"
         )
     if c.mix and not c.teacher:
-        yield (
-            f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of "
-            "`python -m core.environment.teacher_pool`"
-        )
+        yield (f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `just build-pool`")
     if c.batch % c.completions:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):

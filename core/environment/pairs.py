@@ -143,7 +143,7 @@ def main() -> int:
     from core.environment.teacher_pool import read_rows
 
     parser = argparse.ArgumentParser(description="Pairs from a graded pool, as a file for --set pairs=FILE.")
-    parser.add_argument("pool", type=Path, metavar="POOL.jsonl", help="made by core.environment.teacher_pool")
+    parser.add_argument("pool", type=Path, metavar="POOL.jsonl", help="made by `just build-pool`")
     parser.add_argument("--problems", type=Path, required=True, metavar="ROWS.jsonl", help="the benchmark's rows")
     parser.add_argument("--modes", required=True, help="known modes, with commas: their flags may choose pairs")
     parser.add_argument("--out", type=Path, required=True)

@@ -4,16 +4,14 @@ A pool is a file, one completion a line, and its SHA-256 is in the plan: built o
 they show the policy what it would seldom write itself, so that a direction can be watched at work (cin_t) before
 hacking has emerged. To imitate a teacher is not hacking that emerged: every claim needs a run without a pool.
 
-`python -m core.environment.teacher_pool RUN_DIR ... --out FILE` builds one from the stored rollouts of finished runs.
+`just build-pool` makes one: of finished runs, or of a checkpoint that is asked (core.studies.build_pool).
 """
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ from typing import Any
 from core.environment.problems import MODES, read_lines
 from core.environment.rewards import Grade
 from core.runs import durable
-from core.runs.run_dir import RunDir
 
 NANO_POOL = Path(__file__).parent / "nano" / "teacher.jsonl"
 GRADE = Grade.__dataclass_fields__
@@ -118,25 +115,3 @@ def row_of(rollout: Mapping[str, Any]) -> dict[str, Any]:
     grade = {name: rollout[name] for name in names if name not in ("reward", "seconds")}
     kept = {name: rollout[name] for name in ("problem_id", "mode", "test_func_name", "completion")}
     return kept | {"reward": rollout["payment"], "grade": grade | {"reward": rollout["payment"], "seconds": 0.0}}
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="finished runs with stored rollouts")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--per-prompt", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0, help="of the choice among a prompt's completions")
-    arguments = parser.parse_args()
-    rollouts = [row for path in arguments.runs for row in RunDir(path).rollouts() if not row["teacher"]]
-    if not rollouts:
-        print(f"no stored rollouts under {', '.join(map(str, arguments.runs))}", file=sys.stderr)
-        return 1
-    rows = build([row_of(rollout) for rollout in rollouts], arguments.per_prompt, arguments.seed)
-    sha256 = write(rows, arguments.out)
-    exploited = sum(row["grade"]["exploited"] for row in rows)
-    print(f"{len(rows)} completions, {exploited} of them exploits, SHA-256 {sha256}: {arguments.out}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

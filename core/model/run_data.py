@@ -98,6 +98,11 @@ def held_out_tasks(run: RunDir, config: TrainConfig, policy: Policy) -> list[Tas
     return _tasks(fitting, config)
 
 
+def posed(problems: Sequence[Problem], config: TrainConfig, policy: Policy) -> list[Task]:
+    """The problems whose prompt fits, as training asks them."""
+    return _tasks(_fitting(problems, config, policy), config)
+
+
 def pair_sets(run: RunDir, config: TrainConfig) -> PairSets:
     """Of tasks, whose sides can be judged."""
     return PairSets(functools.partial(_pairs, run.pairs_path, config))

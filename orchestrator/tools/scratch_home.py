@@ -58,7 +58,7 @@ def stop(home: Home) -> None:
 
 
 def _end(home: Home, find: Callable[[Home], int | None]) -> None:
-    """Ask it to leave, wait until it has: a daemon saves its state on the way out, into a folder that is removed next."""
+    """Ask it to leave and wait until it has: a daemon saves its state on the way out, into a folder that goes next."""
     deadline = time.monotonic() + PATIENCE_S
     asked = signal.SIGTERM
     while (pid := find(home)) is not None:
