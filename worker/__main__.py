@@ -150,6 +150,8 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     if config.device == "cuda":
         gpu.take(heartbeat.tick)
     machine = arithmetic.prepare_torch(config)
+    if config.device == "cuda":
+        machine["driver"] = gpu.driver()
     log.info("machine %s", machine)
 
     from core.attempt import Attempt

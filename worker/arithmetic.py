@@ -9,7 +9,10 @@ from typing import Any
 
 from core.runs import versions
 
-PREFIXES = ("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_CPU_", "TORCH_", "CUBLAS_")
+PREFIXES = (
+    *("OMP_", "GOMP_", "KMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_CPU_"),
+    *("TORCH_", "PYTORCH_", "CUBLAS_", "CUBLASLT_", "CUDNN_", "NVIDIA_TF32_"),
+)
 
 
 class CannotHonour(RuntimeError):
@@ -27,6 +30,7 @@ def set_environment(threads: int) -> None:
         "MKL_DYNAMIC": "FALSE",
         "OMP_WAIT_POLICY": "passive",  # spinning threads slow a neighbour 5-17x
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",  # lengths differ by step, and fixed segments would leave gaps
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONHASHSEED": "0",
     }
@@ -47,14 +51,54 @@ def prepare_torch(config: Any) -> dict[str, str]:
     torch.set_num_interop_threads(1)
     if torch.get_num_threads() != config.threads:
         raise CannotHonour(f"threads = {config.threads} was planned, torch offers {torch.get_num_threads()}")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.backends.cuda.matmul.allow_tf32 = False
+    choose_kernels()
     machine = {"torch": torch.__version__, "device": config.device, "dtype": config.dtype}
     if config.device == "cuda":
         if not torch.cuda.is_available():
             raise CannotHonour("device = cuda was planned, and torch sees no GPU here")
-        return machine | {"gpu": torch.cuda.get_device_name(), "cuda": str(torch.version.cuda)}
+        return machine | _gpu()
     return machine | {"cpu": _cpu_name(), "capability": torch.backends.cpu.get_cpu_capability()}
+
+
+def choose_kernels() -> None:
+    """The same sums in the same order every time: what torch may choose among is narrowed here, for good.
+
+    Strict on purpose: where torch is only to warn, attention's fused backward stays the one that adds in any order.
+    docs/guarantees.md lists the operations of a step, and what each of them does in this mode.
+    """
+    import torch
+
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it writes every new tensor once more, for no sum
+    torch.backends.cuda.enable_cudnn_sdp(False)  # builds a plan for every new key length: up to 0.4 s a token
+    # TF32 keeps 10 bits. In float32 are: logits, directions and their projections, LoRA's branch, and the product of
+    # positions with rotary frequencies, where 10 bits cannot tell position 3000 from 3001.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    # Parts of a long sum are added in float32: how many parts there are depends on the number of rows, which sampling
+    # and training do not share.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
+
+def _gpu() -> dict[str, str]:
+    """What kernels are chosen by, and what was left to choose from."""
+    import torch
+
+    fused = torch.backends.cuda
+    enabled = {
+        "flash": fused.flash_sdp_enabled(),
+        "efficient": fused.mem_efficient_sdp_enabled(),
+        "math": fused.math_sdp_enabled(),
+        "cudnn": fused.cudnn_sdp_enabled(),
+    }
+    major, minor = torch.cuda.get_device_capability()
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "capability": f"{major}.{minor}",
+        "cuda": str(torch.version.cuda),
+        "cudnn": str(torch.backends.cudnn.version()),
+        "attention": ",".join(name for name, is_on in enabled.items() if is_on),
+    }
 
 
 def _cpu_name() -> str:

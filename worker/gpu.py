@@ -70,6 +70,12 @@ def take(tick: Callable[[], None]) -> None:
     log.info("GPU %s (%s) is free", mine.index, mine.uuid)
 
 
+def driver() -> str:
+    """The driver's release, "?" where nvidia-smi does not say. No sum depends on it: kernels come with torch."""
+    rows = _nvidia_smi("--query-gpu=driver_version")
+    return rows[0][0] if rows and rows[0] and rows[0][0] else "?"
+
+
 def _choose(gpus: list[Gpu]) -> Gpu | None:
     """The slot's one of those that are ours to use: all, or what CUDA_VISIBLE_DEVICES leaves. None: not known."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -143,7 +143,8 @@ def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
 def require_same_machine(summary: dict[str, Any], machine: dict[str, str]) -> None:
     """Sums differ between processors, so going on elsewhere would end in other bytes. Raises MachineMismatch."""
     saved = summary["machine"]
-    different = [f"{k}: {saved.get(k)} then, {v} now" for k, v in machine.items() if saved.get(k) != v]
+    asked = {name: value for name, value in machine.items() if name != "driver"}  # kernels come with torch
+    different = [f"{k}: {saved.get(k)} then, {v} now" for k, v in asked.items() if saved.get(k) != v]
     if different:
         raise MachineMismatch(
             f"checkpoint of step {summary['step']} cannot be continued exactly here ({'; '.join(different)}); "

@@ -1,4 +1,5 @@
-"""Every arm that does not stand for all at each commit: resumed to the byte, stopped anywhere, blind to labels."""
+"""Every arm that does not stand for all at each commit: resumed to the byte, stopped anywhere, blind to labels; and
+all of them by what they ask of torch."""
 
 from __future__ import annotations
 
@@ -19,6 +20,7 @@ from support.arm_runs import (
     resumed_equals_unbroken,
     stopped_within_a_step_saves_the_last_whole_one,
 )
+from support.operations import RAISING, operations_of
 
 STANDING_NAMES = {name for name, _ in STANDING}
 
@@ -35,6 +37,12 @@ def test_no_arm_is_left_out() -> None:
 @pytest.mark.parametrize("case", OTHERS, ids=name_of)
 def test_resumed_run_equals_uninterrupted(case: Case, tmp_path: Path) -> None:
     resumed_equals_unbroken(case, tmp_path)
+
+
+@pytest.mark.parametrize("case", [*STANDING, *OTHERS], ids=name_of)
+def test_no_operation_is_one_that_raises_on_a_gpu(case: Case, tmp_path: Path) -> None:
+    arm, fields = case
+    assert not operations_of(arm, tmp_path, **{"steps": 2, "refresh": 1, **fields}) & RAISING
 
 
 @pytest.mark.parametrize("arm, place, kept", MORE_STOPS)
