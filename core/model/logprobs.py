@@ -65,20 +65,34 @@ class TokenBatch:
         )
 
 
-def completion_logps(model: Any, batch: TokenBatch, shared_prefix: bool = True, temperature: float = 1.0) -> Tensor:
+def completion_logps(
+    model: Any, batch: TokenBatch, shared_prefix: bool | None = None, temperature: float = 1.0
+) -> Tensor:
     """log p(token | prompt, earlier tokens) of logits / temperature, shape (N, Lc), zero outside the mask.
 
     `model` is a Hugging Face causal LM, with adapters in place or without. Without `shared_prefix` each row is the
-    whole sequence: for gradient checkpointing, and for architectures whose cache is not differentiable.
+    whole sequence: for hooks and masks by row, and for architectures whose cache is not differentiable. None: shared
+    where the model can. Raises ValueError where it is asked for and the model cannot.
     """
-    hidden = _shared_hidden(model, batch) if shared_prefix else _padded_hidden(model, batch)
+    shared = can_share_prefix(model) if shared_prefix is None else shared_prefix
+    hidden = _shared_hidden(model, batch) if shared else _padded_hidden(model, batch)
     targets = batch.completion_ids[batch.completion_mask]
     flat = _token_logps(model.get_output_embeddings(), hidden[batch.completion_mask], targets, temperature)
     return torch.zeros_like(batch.completion_ids, dtype=flat.dtype).masked_scatter(batch.completion_mask, flat)
 
 
+def can_share_prefix(model: Any) -> bool:
+    """Whether a second forward reads the keys and values of a first: layers that transformers checkpoints drop them."""
+    return not any(module.training and getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
 def _shared_hidden(model: Any, batch: TokenBatch) -> Tensor:
     """Hidden states that predict each completion token, (N, Lc, H)."""
+    if not can_share_prefix(model):
+        raise ValueError(
+            "shared_prefix = True of a model that checkpoints its layers: transformers drops their cache, and the "
+            "completions would not see their prompt; leave shared_prefix out, or call model.eval() first"
+        )
     backbone = model.base_model if hasattr(model, "base_model") else model.model
     cache = DynamicCache(config=model.config)
     positions = (batch.prompt_mask.cumsum(1) - 1).clamp(min=0)

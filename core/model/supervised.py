@@ -43,7 +43,7 @@ def nll_gradient(
     for start in range(0, len(sides), policy.config.micro_batch):
         policy.tick()
         batch = completion_batch(policy, sides[start : start + policy.config.micro_batch])
-        logps = completion_logps(policy.adapter.model, batch, not policy.config.grad_checkpointing)
+        logps = completion_logps(policy.adapter.model, batch)
         loss = -(logps.sum(1) / batch.completion_mask.sum(1)).sum() / len(sides)
         found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for name, g in zip(parameters, found, strict=True):

@@ -197,7 +197,7 @@ def _accumulate(
     temperature = logp_temperature(config)
     sums = dict.fromkeys(("loss", "lp", "kl", "tokens"), 0.0)
     # A context by rollout cannot hold for a prompt that rollouts share, so each row is then a whole sequence.
-    shared_prefix = not config.grad_checkpointing and arm.forward is None
+    shared_prefix = None if arm.forward is None else False
     for rows in used.to(config.device).nonzero()[:, 0].split(config.micro_batch):
         if not len(rows):
             continue

@@ -6,6 +6,9 @@ trained it is not: B = 0 at the start, A has no gradient there, and a direction 
 
 from __future__ import annotations
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +85,20 @@ def _adapter(wrapped: PeftModel, frozen: dict[str, Tensor]) -> Adapter:
 
     module_of = {name: name.removeprefix("base_model.model.").partition(".lora_")[0] for name in parameters}
     assert set(module_of.values()) == set(modules), "parameter names do not lead back to their modules"
-    return Adapter(
-        model, modules, parameters, merged, wrapped.disable_adapter, save, load, frozen=frozen, module_of=module_of
-    )
+    zeroed = functools.partial(_disabled, wrapped)
+    return Adapter(model, modules, parameters, merged, zeroed, save, load, frozen=frozen, module_of=module_of)
+
+
+@contextlib.contextmanager
+def _disabled(wrapped: PeftModel) -> Iterator[None]:
+    """peft's own switch, which at its end marks every tensor of the adapter as trained: frozen ones are frozen again.
+
+    A layer that is checkpointed meanwhile would else be run again with other tensors that need a gradient.
+    """
+    frozen = [p for name, p in wrapped.named_parameters() if "lora_" in name and not p.requires_grad]
+    try:
+        with wrapped.disable_adapter():
+            yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(False)
