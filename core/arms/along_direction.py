@@ -16,7 +16,7 @@ from torch import Tensor
 
 from core.arms.arm import Arm, State, Step
 from core.direction import directions
-from core.direction.directions import PREFIX, Axes
+from core.direction.directions import PREFIX, Axes, PartedGradients
 from core.direction.interventions import Removal, hackward_share, position, remove
 from core.environment import pairs
 from core.environment.pairs import CLEAN_VS_CLEAN, Pair
@@ -39,7 +39,7 @@ class Source:
 def _random(step: Step, axes: Axes, extracted: Sequence[Pair]) -> Axes:
     counts = {name: len(V) for name, V in axes.items()}
     if step.config.match == "energy":
-        counts = directions.energy_matched_counts(axes, directions.pair_gradients(step.policy, extracted))
+        counts = directions.energy_matched_counts(axes, PartedGradients(step.policy, extracted))
     return directions.random_axes(axes, counts, (step.seed, "random V"))
 
 
@@ -60,8 +60,7 @@ def extracted(step: Step, source: Source, space: str) -> Axes:
         denoised = directions.denoised(step.policy, direction, c.m, c.denoise)
         axes = directions.lifted(directions.score_gradient(step.policy, denoised, chosen))
     else:
-        D = directions.pair_gradients(step.policy, chosen).differences()
-        axes = directions.gradient_axes(D, c.k, c.tau_axis, c.drop_bottom)
+        axes = directions.pair_axes(PartedGradients(step.policy, chosen), c.k, c.tau_axis, c.drop_bottom)
     if not axes:
         raise RuntimeError(f"{len(chosen)} pairs give no direction: every parameter's differences are zero")
     device = next(iter(step.adapter.parameters.values())).device

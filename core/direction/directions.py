@@ -15,10 +15,10 @@ that V tells the sides apart, not why: in nano the sides differ in having assert
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 Axes = dict[str, Tensor]  # by parameter: (k, n), orthonormal rows; n numbers of the flattened parameter
 PREFIX = "V/"
+PART_BYTES = 8e9  # of pair gradients that exist at a time, beside which their differences take half as much again
+Result = TypeVar("Result")
 
 
 # ---- gradient space
@@ -55,24 +57,67 @@ class PairGradients:
     def differences(self) -> dict[str, Tensor]:
         return {name: self.hack[name] - self.clean[name] for name in self.hack}
 
+    def each(self, work: Callable[[PairGradients], Result]) -> list[Result]:
+        return [work(self)]
 
-def pair_gradients(policy: Policy, pairs: Sequence[Pair]) -> PairGradients:
-    """Gradients of each side's mean completion NLL at the deployed parameters, the quarantine switched off.
+
+@dataclass(frozen=True)
+class PartedGradients:
+    """The same of many parameters, of which no more exist at a time than PART_BYTES hold: LoRA's at 4 B parameters
+    would take 32 GB of 60 pairs. Where one part holds all it is kept; else each round takes the gradients anew, at
+    whatever the parameters are then."""
+
+    policy: Policy
+    pairs: Sequence[Pair]
+    whole: list[PairGradients] = field(default_factory=list)
+
+    def each(self, work: Callable[[PairGradients], Result]) -> list[Result]:
+        """What `work` makes of each part, in the order of parameters. It must not keep the part."""
+        parts = parameter_parts(self.policy, len(self.pairs))
+        if len(parts) > 1:
+            return [work(pair_gradients(self.policy, self.pairs, names)) for names in parts]
+        if not self.whole:
+            self.whole.append(pair_gradients(self.policy, self.pairs))
+        return [work(self.whole[0])]
+
+
+AnyGradients = PairGradients | PartedGradients
+
+
+def parameter_parts(policy: Policy, pairs: int) -> list[list[str]]:
+    """Names of the deployed parameters, in order, cut where both sides' rows would pass PART_BYTES."""
+    parts: list[list[str]] = []
+    filled = PART_BYTES
+    for name, parameter in policy.adapter.kept().items():
+        needed = 2 * pairs * parameter.numel() * 4
+        if filled + needed > PART_BYTES:
+            parts.append([])
+            filled = 0
+        parts[-1].append(name)
+        filled += needed
+    return parts
+
+
+def pair_gradients(policy: Policy, pairs: Sequence[Pair], names: Sequence[str] | None = None) -> PairGradients:
+    """Gradients of each side's mean completion NLL at the deployed parameters, or some of them, the quarantine off.
 
     Through a live quarantine a refreshed V turns away from the hack within one step (docs/protocol.md 4.2.6).
     """
-    sides: tuple[list[dict[str, Tensor]], list[dict[str, Tensor]]] = ([], [])
+    kept = policy.adapter.kept()
+    sizes = {name: kept[name].numel() for name in (kept if names is None else names)}
+    hack, clean = ({name: torch.empty(len(pairs), n) for name, n in sizes.items()} for _ in range(2))
     with policy.adapter.ablated():
-        for pair in pairs:
-            for found, side in zip(sides, (pair.hack_side, pair.clean_side), strict=True):
-                found.append(nll_gradients(policy, side))
-    hack, clean = ({name: torch.stack([row[name] for row in side]) for name in side[0]} for side in sides)
+        for i, pair in enumerate(pairs):
+            for rows, side in ((hack, pair.hack_side), (clean, pair.clean_side)):
+                for name, g in nll_gradients(policy, side, names).items():
+                    rows[name][i] = g
     return PairGradients(hack, clean)
 
 
-def nll_gradients(policy: Policy, side: tuple[Posed, str]) -> dict[str, Tensor]:
-    """One side's, by deployed parameter: (n,) float32 on the CPU."""
-    found = nll_gradient(policy, [side], policy.adapter.kept()).gradient
+def nll_gradients(policy: Policy, side: tuple[Posed, str], names: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """One side's, by deployed parameter, or of some of them: (n,) float32 on the CPU."""
+    kept = policy.adapter.kept()
+    found = nll_gradient(policy, [side], kept if names is None else {name: kept[name] for name in names}).gradient
     return {name: g.float().flatten().cpu() for name, g in found.items()}
 
 
@@ -90,7 +135,22 @@ def singular_axes(D: Tensor, k: int, tau: float) -> tuple[Tensor, Tensor]:
 
 def gradient_axes(D: dict[str, Tensor], k: int, tau: float, drop_bottom: float) -> Axes:
     """Top axes of every parameter, then a noise floor over all of them: the lowest singular values go."""
-    found = {name: singular_axes(d, k, tau) for name, d in D.items()}
+    return _above_floor(_top_axes(D, k, tau), drop_bottom)
+
+
+def pair_axes(gradients: AnyGradients, k: int, tau: float, drop_bottom: float) -> Axes:
+    """`gradient_axes` of the pairs' differences."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for part in gradients.each(lambda part: _top_axes(part.differences(), k, tau)):
+        found |= part
+    return _above_floor(found, drop_bottom)
+
+
+def _top_axes(D: dict[str, Tensor], k: int, tau: float) -> dict[str, tuple[Tensor, Tensor]]:
+    return {name: singular_axes(d, k, tau) for name, d in D.items()}
+
+
+def _above_floor(found: dict[str, tuple[Tensor, Tensor]], drop_bottom: float) -> Axes:
     pooled = torch.cat([S for _, S in found.values()])
     floor = torch.quantile(pooled, drop_bottom) if drop_bottom and len(pooled) else pooled.new_tensor(0.0)
     axes = {name: V[floor <= S] for name, (V, S) in found.items()}
@@ -191,14 +251,19 @@ def random_axes(axes: Axes, counts: dict[str, int], key: Sequence[object]) -> Ax
     return drawn
 
 
-def energy_matched_counts(axes: Axes, gradients: PairGradients) -> dict[str, int]:
+def energy_matched_counts(axes: Axes, gradients: AnyGradients) -> dict[str, int]:
     """How many random axes take as much of the pairs' gradients as V does: share of squared norm = count / n."""
-    counts = {}
-    for name, V in axes.items():
-        G = torch.cat([gradients.hack[name], gradients.clean[name]])
-        share = float((G @ V.T).square().sum() / G.square().sum())
-        counts[name] = max(len(V), min(V.shape[1], round(share * V.shape[1])))
-    return counts
+
+    def counts(part: PairGradients) -> dict[str, int]:
+        found = {}
+        for name, V in axes.items():
+            if name in part.hack:
+                G = torch.cat([part.hack[name], part.clean[name]])
+                share = float((G @ V.T).square().sum() / G.square().sum())
+                found[name] = max(len(V), min(V.shape[1], round(share * V.shape[1])))
+        return found
+
+    return {name: count for found in gradients.each(counts) for name, count in found.items()}
 
 
 def reversed_axes(axes: Axes) -> Axes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from core.attempt import Attempt
 from core.direction import directions
-from core.direction.directions import PREFIX
+from core.direction.directions import PREFIX, Axes, PairGradients, PartedGradients
 from core.direction.separation import Separation, activation_direction, separation, separation_along, side_states, split
 from core.direction.steering import Push, activation_pushes, gradient_pushes
 from core.environment.pairs import Pair
@@ -58,18 +58,25 @@ def extraction(policy: Policy, pairs: Sequence[Pair]) -> Extraction:
 
 def _in_gradients(policy: Policy, pairs: Sequence[Pair]) -> Extraction:
     c = policy.config
-    found = directions.pair_gradients(policy, pairs)
-    differences = found.differences()
-    axes = directions.gradient_axes(differences, c.k, c.tau_axis, c.drop_bottom)
+    gradients = PartedGradients(policy, pairs)
+    axes = directions.pair_axes(gradients, c.k, c.tau_axis, c.drop_bottom)
     if not axes:
         raise DataError(f"{len(pairs)} pairs give no direction: both sides of each have the same gradient")
-    hackward = {name: V.T @ (V @ differences[name].mean(0)) for name, V in axes.items()}
+    hackward: dict[str, Tensor] = {}
+    for part in gradients.each(lambda part: _mean_within(part, axes)):
+        hackward |= part
     return Extraction(
         {f"{PREFIX}{name}": V for name, V in axes.items()},
         {"space": "gradient", "k": c.k, "axes": sum(map(len, axes.values())), "parameters": len(axes)},
-        lambda held_out: separation_along(hackward, found, directions.pair_gradients(policy, held_out)),
+        lambda held_out: separation_along(hackward, gradients, PartedGradients(policy, held_out)),
         gradient_pushes(hackward),
     )
+
+
+def _mean_within(part: PairGradients, axes: Axes) -> dict[str, Tensor]:
+    """The pairs' mean difference within span(V), by parameter."""
+    found = part.differences()
+    return {name: V.T @ (V @ found[name].mean(0)) for name, V in axes.items() if name in found}
 
 
 def _in_activations(policy: Policy, pairs: Sequence[Pair]) -> Extraction:

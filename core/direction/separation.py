@@ -7,7 +7,7 @@ gradient differences. Separation is cheap: the surface of a completion ("there i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.direction import directions
 from core.direction.detection import auroc
-from core.direction.directions import ActivationDirection, PairGradients
+from core.direction.directions import ActivationDirection, AnyGradients, PairGradients
 from core.environment.pairs import Pair
 from core.model.policy import Policy
 
@@ -92,10 +92,8 @@ def gradient_separation(train: PairGradients, held_out: PairGradients, m: int) -
     return separation_along(gradient_direction(train, m), train, held_out)
 
 
-def separation_along(v: dict[str, Tensor], train: PairGradients, held_out: PairGradients) -> Separation:
-    return separation(
-        *((_scores(half.hack, v), _scores(half.clean, v)) for half in (train, held_out)),
-    )
+def separation_along(v: dict[str, Tensor], train: AnyGradients, held_out: AnyGradients) -> Separation:
+    return separation(_side_scores(train, v), _side_scores(held_out, v))
 
 
 def gradient_direction(gradients: PairGradients, m: int) -> dict[str, Tensor]:
@@ -110,6 +108,34 @@ def gradient_direction(gradients: PairGradients, m: int) -> dict[str, Tensor]:
     return found
 
 
-def _scores(G: dict[str, Tensor], v: dict[str, Tensor]) -> Tensor:
-    along = torch.stack([G[name] @ v[name] for name in v]).sum(0)
-    return along / torch.stack([g.square().sum(1) for g in G.values()]).sum(0).sqrt().clamp(min=1e-12)
+def _side_scores(gradients: AnyGradients, v: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """(pairs,) scores of the hack and of the clean sides."""
+    parts = gradients.each(lambda part: (_dots(part.hack, v), _dots(part.clean, v)))
+    hack, clean = (_Dots.joined(side) for side in zip(*parts, strict=True))
+    return hack.scores(list(v)), clean.scores(list(v))
+
+
+@dataclass(frozen=True)
+class _Dots:
+    """By parameter, (pairs,): all that a score needs of a gradient."""
+
+    along: dict[str, Tensor]  # <g, v>, where v has the parameter
+    squares: dict[str, Tensor]  # <g, g>
+
+    @classmethod
+    def joined(cls, parts: Iterable[_Dots]) -> _Dots:
+        along: dict[str, Tensor] = {}
+        squares: dict[str, Tensor] = {}
+        for part in parts:
+            along |= part.along
+            squares |= part.squares
+        return cls(along, squares)
+
+    def scores(self, order: Sequence[str]) -> Tensor:
+        """Sums depend on their order, which is v's."""
+        along = torch.stack([self.along[name] for name in order]).sum(0)
+        return along / torch.stack(list(self.squares.values())).sum(0).sqrt().clamp(min=1e-12)
+
+
+def _dots(G: dict[str, Tensor], v: dict[str, Tensor]) -> _Dots:
+    return _Dots({name: G[name] @ v[name] for name in v if name in G}, {n: g.square().sum(1) for n, g in G.items()})

@@ -10,6 +10,8 @@ from core.arm_rules import SHUFFLED_REFUSED, arm_problem
 from core.arms.along_direction import HACK, RANDOM, REVERSED, Source, axes_of, extracted, prepare
 from core.direction import directions
 from core.direction.directions import PairGradients
+from core.direction.from_config import extraction
+from core.direction.separation import Separation, split
 from core.environment.pairs import Pair, pairs_sha256, repaired, shuffled
 from core.model.policy import Policy
 from core.model.supervised import completion_batch
@@ -189,6 +191,36 @@ def test_energy_matched_random_axes_take_as_much_of_the_pairs_gradients() -> Non
 
     assert energy(R) == pytest.approx(energy(V), rel=0.25)
     assert sum(len(r) for r in R.values()) > 2 * sum(len(v) for v in V.values())
+
+
+def test_gradients_taken_in_parts_give_the_wholes_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 4 B parameters all pairs' gradients at once would take 32 GB."""
+    policy = small_policy.moved(small_policy.policy(small_policy.config("smoke")))
+    train, held_out = (half[:3] for half in split(small_policy.data(policy).pairs("hack")))
+
+    def everything() -> tuple[directions.Axes, dict[str, int], Separation]:
+        gradients = directions.PartedGradients(policy, train)
+        axes = directions.pair_axes(gradients, 2, 0.0, 0.25)
+        counts = directions.energy_matched_counts(axes, gradients)
+        return axes, counts, extraction(policy, train).separation(held_out)
+
+    asked: list[int] = []
+    taken = directions.pair_gradients
+    monkeypatch.setattr(
+        directions,
+        "pair_gradients",
+        lambda p, pairs, names=None: asked.append(len(names or ())) or taken(p, pairs, names),
+    )
+    whole = everything()
+    assert asked == [0, 0, 0]  # once for V and its counts, once for the extraction, once for its held-out pairs
+    largest = max(p.numel() for p in policy.adapter.parameters.values())
+    monkeypatch.setattr(directions, "PART_BYTES", 3 * 2 * 3 * 4 * largest)
+    parts = directions.parameter_parts(policy, 3)
+    assert len(parts) > 3 and [name for part in parts for name in part] == list(policy.adapter.parameters)
+    parted = everything()
+    assert 0 not in asked[3:] and max(asked[3:]) < len(policy.adapter.parameters) / 3
+    assert parted[1:] == whole[1:] and list(parted[0]) == list(whole[0])
+    assert all(torch.equal(parted[0][name], V) for name, V in whole[0].items())
 
 
 def test_overlap_by_hand() -> None:
