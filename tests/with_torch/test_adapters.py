@@ -115,6 +115,41 @@ def test_svd_is_cached_by_content_and_a_torn_or_lost_cache_changes_nothing(
     assert len(list((tmp_path / "svd").iterdir())) == 2
 
 
+@pytest.mark.parametrize("shape", [(48, 24), (24, 48), (24, 24)])
+def test_the_gpus_way_to_an_svd_is_as_exact_as_lapacks(shape: tuple[int, int]) -> None:
+    """Singular values over three powers of ten, as trained weights have them."""
+    generator = torch.Generator().manual_seed(2)
+    left, right = (torch.linalg.qr(torch.randn(n, 24, generator=generator).double()).Q for n in shape)
+    S = torch.logspace(0, -3, 24, dtype=torch.float64)
+    weight = (left * S @ right.T).float()
+    found = svd.by_gram(weight)
+    assert found is not None
+    U, Vh = found
+    assert U.shape == (shape[0], 24) and Vh.shape == (24, shape[1]) and U.dtype == Vh.dtype == torch.float32
+    for basis in (U.T @ U, Vh @ Vh.T):
+        torch.testing.assert_close(basis, torch.eye(24), atol=1e-6, rtol=0)
+    torch.testing.assert_close(U * S.float() @ Vh, weight, atol=1e-6, rtol=0)
+    exact = torch.linalg.svd(weight.double(), full_matrices=False).Vh
+    torch.testing.assert_close((exact * Vh.double()).sum(1).abs(), torch.ones(24).double(), atol=1e-6, rtol=0)
+
+
+def test_a_matrix_that_has_no_full_rank_is_left_to_lapack() -> None:
+    weight = torch.randn(8, 3, generator=torch.Generator().manual_seed(1)) @ torch.randn(3, 6)
+    assert svd.by_gram(weight) is None
+
+
+def test_the_hash_of_a_basis_is_taken_once_and_anew_for_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layer = svd.SvdLinear(torch.nn.Linear(4, 6, bias=False))
+    first, asked = layer.basis_sha256(), []
+    monkeypatch.setattr(svd, "tensors_sha256", lambda tensors: asked.append(1) or tensors_sha256(tensors))
+    assert layer.basis_sha256() == first and not asked
+    monkeypatch.setattr(svd, "svd_basis", lambda weight, given: (-layer.U, -layer.Vh))
+    layer.use_basis(tmp_path)
+    assert layer.basis_sha256() != first and asked == [1]
+
+
 @pytest.mark.parametrize("name", sorted(ADAPTERS))
 def test_every_adapter_comes_back_from_its_folder_whatever_it_was_drawn_with(name: str, tmp_path: Path) -> None:
     c = small_policy.config(adapter=name)

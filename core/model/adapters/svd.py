@@ -34,6 +34,7 @@ from core.spec import TrainConfig
 
 log = logging.getLogger(__name__)
 
+GRAM_FLOOR = 1e-4  # of the largest singular value
 FILE = "svd_knobs.safetensors"
 CARRY = "core.model.adapters.basis"
 BASIS = "basis"  # of the file's metadata: hashes by layer; beside it: a folder, U and Vh by the hash of the weight
@@ -53,14 +54,17 @@ class SvdLinear(WrappedLinear):
         self.dS_hack = nn.Parameter(torch.zeros(len(Vh), device=weight.device), requires_grad=False)
         self.on = True
         self.with_quarantine = True
+        self.sha256 = ""  # of the basis, once it was asked for: 10 GB of a 4 B model
 
     @torch.no_grad()
     def use_basis(self, given: Path) -> None:
         for own, tensor in zip((self.U, self.Vh), svd_basis(self.base_layer.weight, given), strict=True):
             own.copy_(tensor)
+        self.sha256 = ""
 
     def basis_sha256(self) -> str:
-        return tensors_sha256({"U": self.U, "Vh": self.Vh})
+        self.sha256 = self.sha256 or tensors_sha256({"U": self.U, "Vh": self.Vh})
+        return self.sha256
 
     def knobs(self) -> Tensor:
         return self.dS + self.dS_hack if self.with_quarantine else self.dS
@@ -154,7 +158,7 @@ def svd_basis(weight: Tensor, given: Path | None = None) -> tuple[Tensor, Tensor
         with contextlib.suppress(FileNotFoundError, SafetensorError, KeyError):
             found = load_file(known)
             return found["U"], found["Vh"]
-    U, _, Vh = torch.linalg.svd(weight.detach().float(), full_matrices=False)
+    U, Vh = _decomposed(weight.detach())
     largest = Vh.gather(1, Vh.abs().argmax(1, keepdim=True))  # a singular pair's sign is arbitrary: fix it
     signs = largest.sign()
     U, Vh = (U * signs.T).cpu().contiguous(), (Vh * signs).cpu().contiguous()
@@ -167,6 +171,30 @@ def svd_basis(weight: Tensor, given: Path | None = None) -> tuple[Tensor, Tensor
     except OSError as error:
         log.warning("the SVD of a weight is not cached (%s); each run computes it again", error)
     return U, Vh
+
+
+def _decomposed(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """U and Vh in float32, on the weight's device; a GPU's own SVD takes minutes for one matrix of a 4 B model."""
+    found = by_gram(weight) if weight.is_cuda else None
+    if found is None:
+        U, _, Vh = torch.linalg.svd(weight.float().cpu(), full_matrices=False)
+        found = U.to(weight.device), Vh.to(weight.device)
+    return found
+
+
+def by_gram(weight: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The same from the eigenvectors of the smaller Gram matrix in float64, and two products.
+
+    Squares of singular values are right to 1e-16 of the largest one's, so vectors are right to float32 down to 1e-4 of
+    it. None where the smallest is below: LAPACK is then asked for what this would lose.
+    """
+    tall = weight.double() if weight.shape[0] >= weight.shape[1] else weight.double().T
+    squares, V = torch.linalg.eigh(tall.T @ tall)
+    S, V = squares.flip(0).clamp(min=0).sqrt(), V.flip(1)
+    if float(S[-1]) < GRAM_FLOOR * float(S[0]):
+        return None
+    left, right = ((tall @ V) / S).float(), V.T.float()
+    return (left, right) if weight.shape[0] >= weight.shape[1] else (right.T, left.T)
 
 
 def basis_file_name(weight: Tensor) -> str:
