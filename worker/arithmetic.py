@@ -69,15 +69,20 @@ def choose_kernels() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # it writes every new tensor once more, for no sum
     torch.backends.cuda.enable_cudnn_sdp(False)  # builds a plan for every new key length: up to 0.4 s a token
-    # TF32 keeps 10 bits. In float32 are: logits, directions and their projections, LoRA's branch, and the product of
-    # positions with rotary frequencies, where 10 bits cannot tell position 3000 from 3001.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    # Parts of a long sum are added in float32: how many parts there are depends on the number of rows, which sampling
-    # and training do not share.
-    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+    matmul = torch.backends.cuda.matmul
+    settings = (
+        (torch.utils.deterministic, "fill_uninitialized_memory"),  # it writes every new tensor once more, for no sum
+        # TF32 keeps 10 bits. In float32 are: logits, directions and their projections, LoRA's branch, and the product
+        # of positions with rotary frequencies, where 10 bits cannot tell position 3000 from 3001.
+        (matmul, "allow_tf32"),
+        (torch.backends.cudnn, "allow_tf32"),
+        # Parts of a long sum are added in float32: how many parts there are depends on the number of rows, which
+        # sampling and training do not share.
+        (matmul, "allow_bf16_reduced_precision_reduction"),
+    )
+    for owner, name in settings:
+        setattr(owner, name, False)
 
 
 def _gpu() -> dict[str, str]:

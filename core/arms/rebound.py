@@ -85,7 +85,7 @@ def suppressed(step: Step) -> Iterator[None]:
     def edit(layer: int, x: Tensor) -> Tensor:
         if layer not in units:
             return x
-        u = units[layer].to(x)
+        u = units[layer] = units[layer].to(x)  # once: this is asked for every token
         return x - (x @ u).relu()[..., None] * u
 
     step.policy.decoder.edit = edit

@@ -70,7 +70,10 @@ def activation_push(direction: ActivationDirection, scale: float) -> Push:
         added = dict(zip(direction.layers, scale * direction.v, strict=True))
 
         def edit(layer: int, x: Tensor) -> Tensor:
-            return x + added[layer].to(x) if layer in added else x
+            if layer not in added:
+                return x
+            added[layer] = added[layer].to(x)  # once: this is asked for every token
+            return x + added[layer]
 
         def hook(layer: int) -> Callable[..., Any]:
             def on_output(module: Any, inputs: Any, output: Any) -> Any:

@@ -150,8 +150,14 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def reset_peak(device: str) -> None:
+    """So that column peak_GB is a step's own. A CPU process's peak is the kernel's count, and of its whole life."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+
+
 def _peak_gb(device: str) -> float:
-    """Peak memory of the device that trains; of the process on a CPU."""
+    """Peak memory of the device that trains, since `reset_peak`; of the process on a CPU."""
     if device == "cuda":
         return round(torch.cuda.max_memory_allocated() / 1e9, 3)
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9, 3)

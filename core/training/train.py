@@ -62,6 +62,7 @@ def take_steps(t: Trainer) -> None:
         evaluate_now(t)
     for number in range(t.state.step + 1, config.steps + 1):
         step = Step(number, attempt.spec.seed, config, t.policy, t.arm_data, t.state.arm, row={"step": number})
+        metrics.reset_peak(config.device)
         with metrics.seconds(step.row, "sec"):
             attempt.beat(number - 1, "generate")
             asked = sample(t, step)
@@ -117,7 +118,8 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
             with notice.may_stop():
-                state.arm = arm.prepare(Step(0, spec.seed, config, policy, arm_data, {}))
+                made = arm.prepare(Step(0, spec.seed, config, policy, arm_data, {}))
+            state.arm = {name: tensor.to(config.device) for name, tensor in made.items()}  # as a checkpoint's are
             directions.publish(state.arm, attempt.run.direction_path, spec, policy, data.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.training import checkpoint
+from core.training import checkpoint, metrics
 from support.arm_runs import few_pairs
 from support.operations import RAISING, Operations, operations_of
 from worker import arithmetic
@@ -52,8 +52,11 @@ def test_what_torch_may_choose_among_is_narrowed() -> None:
 def test_no_operation_of_a_run_is_one_that_raises_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of vanilla; tests/system/test_every_arm.py has the others."""
     few_pairs(monkeypatch)
+    resets: list[str] = []
+    monkeypatch.setattr(metrics, "reset_peak", resets.append)
     seen = operations_of("vanilla", tmp_path, measure=True, steps=1)
     assert not seen & RAISING
+    assert resets == ["cpu"]  # once a step, before its work
     assert {"masked_scatter", "masked_scatter_backward", "searchsorted"} <= seen  # backward and sampling are in it
 
 
@@ -62,6 +65,16 @@ def test_an_operation_that_raises_is_seen() -> None:
         torch.tensor([3.0, 1.0]).median(0)
         torch.nn.functional.interpolate(torch.zeros(1, 1, 4, requires_grad=True), 8, mode="linear").sum().backward()
     assert operations.seen & RAISING == {"median.dim", "upsample_linear1d_backward"}
+
+
+def test_a_steps_peak_is_its_own_on_a_gpu_and_the_process_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    peak = [68e9]
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: peak[0])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: peak.__setitem__(0, 15e9))
+    metrics.reset_peak("cpu")
+    assert metrics._peak_gb("cuda") == 68.0
+    metrics.reset_peak("cuda")
+    assert metrics._peak_gb("cuda") == 15.0 and 0.1 < metrics._peak_gb("cpu") < 20
 
 
 def test_another_driver_is_on_record_and_no_reason_to_stop() -> None:
