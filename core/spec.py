@@ -160,6 +160,8 @@ class TrainConfig:
     same_machine: bool = knob(True, "continue a checkpoint only on the silicon that wrote it: sums differ elsewhere")
     # Keeping and watching
     checkpoint_every: int = knob(25, "steps from one checkpoint to the next", at_least=1)
+    keep_newest: int = knob(0, "checkpoints that stay; the first with a hack stays too; 0: all stay", at_least=0)
+    keep_every: int = knob(0, "with keep_newest, those of every so many steps stay too; 0: none", at_least=0)
     disk_floor_gb: float = knob(1.0, "free disk below which nothing starts or goes on", at_least=0)
     stall_s: float = knob(120.0, "a beat older than max(stall_s, stall_steps * s per step) is stalled", at_least=0)
     stall_steps: float = knob(10.0, "see stall_s", at_least=0)
@@ -223,7 +225,11 @@ def _combination_problems(c: TrainConfig) -> Iterator[str]:
             f"{c.loss_ranks}; change one of them, or set aggregate = 'token_mean'"
         )
     if c.mix and not c.teacher:
-        yield (f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `just build-pool`")
+        yield f"mix = {c.mix} needs a teacher pool: set teacher = 'nano' or a file of `just build-pool`"
+    if c.keep_newest == 1:
+        yield "keep_newest = 1: nothing would be left to go back to where that one is damaged; set 2 or more, or 0"
+    if c.keep_every and not c.keep_newest:
+        yield f"keep_every = {c.keep_every} with keep_newest = 0: all checkpoints stay; set keep_newest = 2 as well"
     if c.batch % c.completions:
         yield f"batch = {c.batch} rollouts is no multiple of completions = {c.completions} per prompt"
     if not c.modes or len(set(c.modes)) != len(c.modes):
@@ -280,7 +286,7 @@ PRESETS: dict[str, TrainConfig] = {
     # docs/protocol.md 4.2.5's shape with 1.9's LoRA optimizer.
     "fast": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, keep_newest=2,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
@@ -288,7 +294,8 @@ PRESETS: dict[str, TrainConfig] = {
     # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
     "full": TrainConfig(
         model="Qwen/Qwen3-4B", problems="rows", steps=200, batch=128, completions=8, max_prompt=1536, max_new=1536,
-        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1,
+        lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1, keep_newest=2,
+        keep_every=100,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,

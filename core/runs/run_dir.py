@@ -7,7 +7,7 @@
     submissions.jsonl    one line per submission; its number is the attempt's, and the fencing token
     amendments.jsonl     what the plan's ledger changed for this run before it started: {"snapshot", "reason", "time"}
     cancel.json          {"after_submission": N}: holds while N is the last submission
-    events.jsonl         claims and commits in the order of the run's lock: what an offline check reads
+    events.jsonl         claims, commits, removals of checkpoints, in the order of the run's lock: for an offline check
     launch-NNNN.log      stdout and stderr of what a backend started; locked (flock) while that process lives
     run.lock             flock for every commit: claim, checkpoint, result, submission
     attempts/NNNN/       heartbeat.json, lock, worker.log, metrics.jsonl, evals.jsonl, rollouts.jsonl, error.json,
@@ -225,6 +225,10 @@ class RunDir:
                 raise Fenced(f"attempt {number} of {self.run_id} was overtaken by {newest}; it writes nothing more")
             self._append_event(what, number, step)
             yield
+
+    def record_removal(self, number: int, step: int) -> None:
+        """Within `commit`, before a checkpoint goes: so that one that is not there is known not to be lost."""
+        self._append_event("removal", number, step)
 
     def _append_event(self, what: str, number: int, step: int | None = None, over: list[int] | None = None) -> None:
         """Under the run's lock."""

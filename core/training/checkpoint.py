@@ -6,6 +6,7 @@
                      state.json             step, machine, the SHA-256 of each file, and adapter_sha256, which is of
                                             what would be deployed, without the quarantine; written last
 
+Older ones are removed by the rule of core.training.retention, after a newer one that holds its hashes is published.
 The learning rate is a function of the step and every draw is seeded by (seed, step, group), so neither a scheduler nor
 a generator has a state to save.
 """
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -30,7 +32,8 @@ from torch import Tensor
 from core.model.adapters.base import Adapter, save_tensors, tensors_sha256
 from core.runs import durable
 from core.runs.run_dir import RunDir
-from core.spec import SCHEMA, RunSpec, canonical_json
+from core.spec import SCHEMA, RunSpec, TrainConfig, canonical_json
+from core.training import retention
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +64,12 @@ def save(run: RunDir, number: int, state: TrainState, spec: RunSpec, machine: di
     durable.fsync_dir(run.path)
     with durable.building(temporary):
         _write(temporary, run, number, state, spec, machine)
+        outdated = _outdated(run, temporary, state.step, spec.config)  # it reads files for seconds: not under the lock
         with run.commit(number, "checkpoint", state.step):
             _publish(temporary, target)
+            for step in outdated:
+                run.record_removal(number, step)
+                _remove(run.checkpoints / f"step_{step:06d}")
     return target
 
 
@@ -91,18 +98,50 @@ def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunS
 
 def _publish(temporary: Path, target: Path) -> None:
     """One rename under the run's lock. What stands there already failed its check, or it would have been resumed."""
-    for leftover in target.parent.glob(".*"):
-        if leftover != temporary:
-            shutil.rmtree(leftover, ignore_errors=True)
+    _clear(target.parent, temporary)
     if target.exists():
         target.rename(target.with_name(f".{target.name}.replaced"))
     temporary.rename(target)
     durable.fsync_dir(target.parent)
 
 
+def clear_leftovers(run: RunDir) -> None:
+    """Under the run's lock, at its end: what a death left of a checkpoint that was being written or removed."""
+    _clear(run.checkpoints, None)
+
+
+def _clear(folder: Path, but: Path | None) -> None:
+    for leftover in folder.glob(".*"):
+        if leftover != but:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Out of sight by one rename, so that none is ever seen half gone."""
+    away = folder.with_name(f".{folder.name}.outdated")
+    folder.rename(away)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def _outdated(run: RunDir, written: Path, step: int, config: TrainConfig) -> list[int]:
+    """Steps of checkpoints that go once `written` is published as `step`; none where it does not hold its hashes."""
+    if not config.keep_newest or _problem(written) is not None:
+        return []
+    older = [int(folder.name[5:]) for folder in _standing(run) if int(folder.name[5:]) != step]
+    sound = (s for s in reversed(older) if _problem(run.checkpoints / f"step_{s:06d}") is None)
+    newest = [step, *itertools.islice(sound, config.keep_newest - 1)]
+    hacked = retention.first_hack(row for row in run.metrics() if row["step"] <= step)
+    return retention.outdated([*older, step], newest, hacked, config)
+
+
+def _standing(run: RunDir) -> list[Path]:
+    """Published ones, by step."""
+    return sorted(p for p in run.checkpoints.glob("step_*") if re.fullmatch(r"step_\d{6,}", p.name))
+
+
 def latest(run: RunDir) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint whose hashes hold, or None where none was ever published. Raises NoValidCheckpoint."""
-    found = sorted(p for p in run.checkpoints.glob("step_*") if re.fullmatch(r"step_\d{6,}", p.name))
+    found = _standing(run)
     for folder in reversed(found):
         problem = _problem(folder)
         if problem is None:

@@ -203,5 +203,6 @@ def finish(t: Trainer) -> dict[str, Any]:
         write_weights(temporary, t.policy, spec, result, t.state.ablated)
         with run.commit(number, "result", spec.config.steps):
             publish_weights(temporary, run)
+            checkpoint.clear_leftovers(run)
             durable.write_json(run.result_path, result)
     return result

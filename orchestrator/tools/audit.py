@@ -285,6 +285,8 @@ def _checkpoints(e: Evidence) -> Iterator[str]:
     for place, event in enumerate(e.events):
         if event["event"] != "checkpoint" or e.is_last_of(place):
             continue
+        if any(after["event"] == "removal" and after.get("step") == event["step"] for after in e.events[place + 1 :]):
+            continue
         newer = [n for n in e.claims if n > event["attempt"]]
         if standing.get(event["step"]) not in (event["attempt"], *newer):
             yield f"event {place + 1}: checkpoint of step {event['step']} by attempt {event['attempt']} is not there"

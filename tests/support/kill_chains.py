@@ -20,7 +20,10 @@ from support import real_run
 from support.fake_home import FakeHome
 
 KILL_POINTS = Path(__file__).parent / "kill_at" / "kill_points.py"
-SMALL = ("steps=12", "checkpoint_every=1", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
+SMALL = (
+    *("steps=12", "checkpoint_every=1", "eval_every=6", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01"),
+    *("keep_newest=2", "keep_every=5"),
+)
 FIRST_ROW, FIRST_PUBLISHED = "worker:write_step:write:1", "checkpoint:_publish:fsync:1"
 FINISH = "worker:publish_weights:rmdir:1"
 
