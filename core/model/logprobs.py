@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
+from core.model.recomputed import FAMILIES, PromptCache, checkpoints_layers, recomputed
+
 HEAD_CHUNK = 1024  # tokens whose logits exist at once where the vocabulary is large
 
 
@@ -82,19 +84,27 @@ def completion_logps(
 
 
 def can_share_prefix(model: Any) -> bool:
-    """Whether a second forward reads the keys and values of a first: layers that transformers checkpoints drop them."""
-    return not any(module.training and getattr(module, "gradient_checkpointing", False) for module in model.modules())
+    """Whether a second forward reads the keys and values of a first. Layers that transformers checkpoints drop them;
+    those of known families are then checkpointed by core.model.recomputed."""
+    return model.config.model_type in FAMILIES or not checkpoints_layers(model)
 
 
 def _shared_hidden(model: Any, batch: TokenBatch) -> Tensor:
     """Hidden states that predict each completion token, (N, Lc, H)."""
     if not can_share_prefix(model):
         raise ValueError(
-            "shared_prefix = True of a model that checkpoints its layers: transformers drops their cache, and the "
-            "completions would not see their prompt; leave shared_prefix out, or call model.eval() first"
+            f"shared_prefix = True of a {model.config.model_type} model that checkpoints its layers: transformers "
+            "drops their cache, and completions would not see their prompt; leave shared_prefix out, or call "
+            "model.eval() first"
         )
     backbone = model.base_model if hasattr(model, "base_model") else model.model
-    cache = DynamicCache(config=model.config)
+    if not checkpoints_layers(model):
+        return _prompt_then_rest(backbone, batch, DynamicCache(config=model.config))
+    with recomputed(backbone):
+        return _prompt_then_rest(backbone, batch, PromptCache(model.config))
+
+
+def _prompt_then_rest(backbone: Any, batch: TokenBatch, cache: DynamicCache) -> Tensor:
     positions = (batch.prompt_mask.cumsum(1) - 1).clamp(min=0)
     prompt = backbone(
         input_ids=batch.prompt_ids,
