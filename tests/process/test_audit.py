@@ -274,6 +274,14 @@ def test_each_broken_law_is_named(home: Home, tamper: Callable[[RunDir], None], 
     assert any(re.search(expected, finding) and run.run_id in finding for finding in found), found
 
 
+def test_a_checkpoint_that_was_removed_on_record_is_not_lost(home: Home) -> None:
+    run = broken(home)
+    lost_checkpoint(run)
+    assert len(audit(home)) == 1
+    edit(run.events_path, lambda rows: [*rows[:-1], rows[-2] | {"event": "removal", "step": 10}, rows[-1]])
+    assert audit(home) == []
+
+
 def test_a_run_that_only_died_can_go_on_and_is_no_finding(home: Home) -> None:
     """Before its result it was killed: between the event and the file, after its last checkpoint, and at the claim."""
     run = broken(home)
