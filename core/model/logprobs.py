@@ -19,6 +19,7 @@ from transformers import DynamicCache
 
 from core.model.recomputed import FAMILIES, PromptCache, checkpoints_layers, recomputed
 
+ATTENTION = {"full_attention", "sliding_attention"}  # layers whose cache is keys and values
 HEAD_CHUNK = 1024  # tokens whose logits exist at once where the vocabulary is large
 
 
@@ -84,8 +85,10 @@ def completion_logps(
 
 
 def can_share_prefix(model: Any) -> bool:
-    """Whether a second forward reads the keys and values of a first. Layers that transformers checkpoints drop them;
-    those of known families are then checkpointed by core.model.recomputed."""
+    """Whether a second forward goes on from the cache of a first. Linear attention's does not, for more than a token.
+    Layers that transformers checkpoints drop theirs; those of known families are then core.model.recomputed's."""
+    if not set(getattr(model.config, "layer_types", None) or ()) <= ATTENTION:
+        return False
     return model.config.model_type in FAMILIES or not checkpoints_layers(model)
 
 
@@ -93,9 +96,8 @@ def _shared_hidden(model: Any, batch: TokenBatch) -> Tensor:
     """Hidden states that predict each completion token, (N, Lc, H)."""
     if not can_share_prefix(model):
         raise ValueError(
-            f"shared_prefix = True of a {model.config.model_type} model that checkpoints its layers: transformers "
-            "drops their cache, and completions would not see their prompt; leave shared_prefix out, or call "
-            "model.eval() first"
+            f"shared_prefix = True of a {model.config.model_type} model: its layers are checkpointed or linear "
+            "attention and go on from no cache, so completions would not see their prompt; leave shared_prefix out"
         )
     backbone = model.base_model if hasattr(model, "base_model") else model.model
     if not checkpoints_layers(model):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
+from transformers.models.qwen3_5 import Qwen3_5TextConfig
 
 from core.direction.steering import margin
 from core.model.adapters import ADAPTERS
@@ -115,3 +117,18 @@ def test_a_shared_prompt_is_refused_where_its_cache_would_be_dropped(monkeypatch
     torch.testing.assert_close(completion_logps(model, batch()), expected)
     shared = completion_logps(model.eval(), batch(), shared_prefix=True)
     torch.testing.assert_close(shared, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_linear_attention_takes_whole_rows_whose_padding_changes_nothing() -> None:
+    """Its cache holds a state, which a forward of several tokens does not go on from."""
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 400, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "head_dim": 16}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "linear_num_key_heads": 2, "linear_num_value_heads": 2}
+    linear = {"linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_conv_kernel_dim": 4}
+    model = AutoModelForCausalLM.from_config(Qwen3_5TextConfig(**sizes, **heads, **linear))
+    with pytest.raises(ValueError, match="completions would not see their prompt"):
+        completion_logps(model, batch(), shared_prefix=True)
+    together = completion_logps(model, batch())
+    for i, (prompt, tokens) in enumerate(zip([0, 0, 1, 1], COMPLETIONS, strict=True)):
+        alone = completion_logps(model, TokenBatch.pad([PROMPTS[prompt]], [tokens], [0], "cpu"))
+        torch.testing.assert_close(together[i, : len(tokens)], alone[0], atol=1e-5, rtol=1e-5)
