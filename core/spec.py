@@ -44,6 +44,7 @@ class TrainConfig:
     # fmt: off
     # What is trained, on what
     model: str = knob("nano", "nano, smoke, smollm2-135m, a Hugging Face id ORG/NAME, or a directory")
+    model_sha256: str = knob("", "of a directory: SHA-256 of its contents; set when the plan is made")
     problems: str = knob("nano", "nano's own, or rows: the run's own problems.jsonl", ("nano", "rows"))
     problems_sha256: str = knob("", "SHA-256 of problems.jsonl; set when the plan is made")
     held_out_share: float = knob(0.2, "of rows: the newest ids, one at least, only evaluate", above=0, below=1)
@@ -152,7 +153,7 @@ class TrainConfig:
     # The machine
     device: str = knob("cpu", "where the model is", ("cpu", "cuda"))
     dtype: str = knob("float32", "of the model's weights", ("float32", "bfloat16"))
-    threads: int = knob(1, "torch's; a plan gives each of its slots an equal share of the cores", at_least=1)
+    threads: int = knob(1, "torch's on the CPU; sums depend on it, so no machine changes it", at_least=1)
     micro_batch: int = knob(64, "completions per forward and backward", at_least=1)
     decode_rows: int = knob(256, "completions decoded at once", at_least=1)
     grad_checkpointing: bool = knob(False, "activations are computed again in the backward: less memory, more time")
@@ -288,7 +289,7 @@ PRESETS: dict[str, TrainConfig] = {
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, keep_newest=2,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
-        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
+        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16", threads=4,
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
@@ -297,7 +298,7 @@ PRESETS: dict[str, TrainConfig] = {
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1, keep_newest=2,
         keep_every=100,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
-        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16",
+        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16", threads=4,
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
 }  # fmt: skip
@@ -416,7 +417,12 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def run_id(label: str, seed: int, plan_hash: str, kind: str, arm: str, config: TrainConfig) -> str:
-    """LABEL-sSEED-hash6, of the plan and the resolved config; the code's commit is not in it."""
-    identity = digest([plan_hash, kind, label, arm, seed, dataclasses.asdict(config)])
+def registered(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's fields as hashes take them: a model's directory counts by what it holds, not by where it lies."""
+    return {**config, "model": ""} if config.get("model_sha256") else dict(config)
+
+
+def run_id(label: str, seed: int, plan_hash: str, kind: str, arm: str, config: Mapping[str, Any]) -> str:
+    """LABEL-sSEED-hash6, of the plan and the resolved config's fields; the code's commit is not in it."""
+    identity = digest([plan_hash, kind, label, arm, seed, registered(config)])
     return f"{label}-s{seed}-{identity[:6]}"

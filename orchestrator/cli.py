@@ -63,7 +63,7 @@ def plan(
     ] = None,
     arms: Annotated[str | None, typer.Option(metavar="A,B", help="only these arms")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="41,42", help="these seeds instead of the plan's")] = None,
-    slots: Annotated[int | None, typer.Option(help="runs at a time; threads per run = cores // slots")] = None,
+    slots: Annotated[int | None, typer.Option(help="runs at a time; `submit --slots` may say fewer")] = None,
     problems: Annotated[str | None, typer.Option(metavar="FILE.jsonl", help="train on these benchmark rows")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="any config field")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="a few steps of the first run instead, to price it")] = False,
@@ -129,6 +129,8 @@ def submit(
     chosen, mirrors = choose_plan(here, plan), named(track)
     name, count = actions.submit(here, chosen, backend, slots)
     print(f"submitted {chosen.plan_id} to {name}: {len(chosen.run_ids)} runs, {count} at a time")
+    for warning in actions.warnings(chosen, count):
+        _tell(warning)
     for line in start_followers(here, chosen, mirrors):
         print(line)
     print("next: grpoq status --watch")

@@ -126,7 +126,7 @@ def _rest(argv: list[str]) -> list[str]:
 
 def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     from core.spec import KINDS, RunSpec
-    from worker import arithmetic, gpu
+    from worker import arithmetic, gpu, inputs
 
     spec = RunSpec.from_json(json.loads(run.spec_path.read_text()))
     config = spec.config
@@ -147,6 +147,7 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     arithmetic.require_versions(spec.versions)
     arithmetic.set_environment(config.threads)
     require_disk(run, config.disk_floor_gb)
+    inputs.require_model(config)
     if config.device == "cuda":
         gpu.take(heartbeat.tick)
     machine = arithmetic.prepare_torch(config)

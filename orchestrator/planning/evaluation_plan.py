@@ -16,7 +16,7 @@ from typing import Any
 from core.runs import versions
 from core.runs.code_hash import content_hash
 from core.runs.run_dir import RunDir
-from core.spec import RunSpec, TrainConfig, digest, parse_set, resolve_config, run_id
+from core.spec import RunSpec, TrainConfig, parse_set, resolve_config, run_id
 from core.statistics.evaluations import PROTOCOL, evaluations
 from orchestrator.planning.matrix import BASE, BASE_SEED, Job, parse_matrix
 from orchestrator.planning.plan import Draft
@@ -26,6 +26,7 @@ from orchestrator.state.pace import shape
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import SCHEMA, PlanDir, all_plans, evaluated_plan, find_run, read_spec
+from orchestrator.store.plan_hash import hash_of
 
 # Where a plan has no eval job: docs/protocol.md 1.8, with 5.4's names; nano's model knows training's alone.
 PROTOCOLS: dict[str, dict[str, Any]] = {
@@ -135,9 +136,9 @@ class Protocol:
         settings = dataclasses.asdict(start or spec.config) | ({} if start else self.job.config)
         try:
             changed = dict(parse_set(text) for text in self.overrides)
-            given = sorted(name for name in changed if name.startswith("problems"))
+            given = sorted(name for name in changed if name.startswith(("problems", "model")))
             if given:
-                raise ValueError(f"{given[0]} cannot be set; an evaluation takes the training run's own rows")
+                raise ValueError(f"{given[0]} cannot be set; an evaluation takes the training run's own rows and model")
             return resolve_config(spec.preset, settings | changed)
         except ValueError as error:
             raise Refused(f"evaluation of {spec.run_id}: {error}") from None
@@ -255,7 +256,7 @@ def _draft(of: PlanDir, job: Job, subjects: Sequence[Subject], lost: Sequence[st
     }
     labels = {subject.of: f"{job.name}-{subject.label}" for subject in subjects}
     runs = [["eval", labels[s.of], s.arm, s.seed, s.of, dataclasses.asdict(s.config)] for s in subjects]
-    plan_hash = digest(head | {"runs": runs})
+    plan_hash = hash_of(head, runs, [])
     source = snapshot.source_root()
     frozen = content_hash(source)
     specs = [_spec(head, s, labels[s.of], plan_hash, frozen) for s in subjects]
@@ -271,7 +272,7 @@ def _draft(of: PlanDir, job: Job, subjects: Sequence[Subject], lost: Sequence[st
 
 def _spec(head: dict[str, Any], s: Subject, label: str, plan_hash: str, frozen: str) -> RunSpec:
     return RunSpec(
-        run_id=run_id(label, s.seed, plan_hash, "eval", s.arm, s.config),
+        run_id=run_id(label, s.seed, plan_hash, "eval", s.arm, dataclasses.asdict(s.config)),
         kind="eval",
         label=label,
         arm=s.arm,

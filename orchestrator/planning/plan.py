@@ -21,9 +21,10 @@ from core.environment import audit
 from core.environment.problems import Problem
 from core.runs import durable, versions
 from core.runs.code_hash import content_hash
-from core.spec import RunSpec, TrainConfig, digest, run_id
+from core.spec import RunSpec, TrainConfig, run_id
 from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
 from orchestrator.planning.matrix import Gate, Matrix, parse_matrix
+from orchestrator.planning.readiness import missing_here, threads_beyond_cores
 from orchestrator.planning.resolve import (
     Choices,
     chosen_arms,
@@ -39,6 +40,7 @@ from orchestrator.state.pace import shape
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import SCHEMA, PlanDir, point_at, read_spec
+from orchestrator.store.plan_hash import hash_of
 from orchestrator.store.preregistration import Registered
 
 PROBE_STEPS = 5
@@ -64,7 +66,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     arms = chosen_arms(matrix, choices.arms)
     cores = len(os.sched_getaffinity(0))
     slots = slots_of(choices.slots, cores, resolve(matrix, arms[0], choices, {}).device)
-    given: dict[str, Any] = {"threads": max(1, cores // slots)}
+    given: dict[str, Any] = {}
     rows: list[Problem] = []
     if choices.problems is not None:
         rows = read_problems(choices.problems)
@@ -78,7 +80,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     gates = gate_entries(matrix, entries)
     for gate, _, _ in gates:
         _require_fallback(matrix, gate, entries, choices, given, rows)
-    identity = {
+    head = {
         "schema": SCHEMA,
         "name": matrix.name,
         "preset": matrix.preset,
@@ -90,16 +92,15 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
         "rules": matrix.rules,
         "fallback_of": fallback_of,
         **matrix.registered.to_json(),
-        "runs": [_identity(entry, configs[entry.label]) for entry in entries],
-        "gates": [gate_row(gate) for gate, _, _ in gates],
     }
-    plan_hash = digest(identity)
+    runs = [_identity(entry, configs[entry.label]) for entry in entries]
+    plan_hash = hash_of(head, runs, [gate_row(gate) for gate, _, _ in gates])
     source = snapshot.source_root()
     frozen = content_hash(source)
-    ids = {e.name: run_id(e.label, e.seed, plan_hash, e.kind, e.arm, configs[e.label]) for e in entries}
+    ids = {e.name: run_id(e.label, e.seed, plan_hash, e.kind, e.arm, _fields(configs[e.label])) for e in entries}
     specs = [_spec(matrix, entry, ids, configs[entry.label], plan_hash, frozen) for entry in entries]
     content = {
-        **{key: value for key, value in identity.items() if key not in ("runs", "gates")},
+        **head,
         "hash": plan_hash,
         "snapshot": frozen,
         "runs": [_row(entry, ids, configs[entry.label]) for entry in entries],
@@ -111,7 +112,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     }
     if rows:
         content["rows"] = {"count": len(rows), "not_unique": audit.not_unique(rows)}
-    return Draft(content, specs, files, source, tuple(_notes(specs)))
+    return Draft(content, specs, files, source, tuple(_notes(specs, slots)))
 
 
 def draft_fallback(plan: PlanDir, name: str) -> Draft:
@@ -176,6 +177,9 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
         path = home.plans / draft.plan_id
         old = durable.read_json(path / "plan.json")
         if old is not None:
+            if draft.content["source"]["choices"]["slots"] and old["slots"] != draft.content["slots"]:
+                old["slots"] = draft.content["slots"]  # asked for by --slots; the hash does not know of it
+                durable.write_json(path / "plan.json", old)
             os.utime(path / "plan.json")  # commands mean the plan that was planned last
             for spec in draft.specs:  # one that was lost is written again
                 _write_run_dir(home, dataclasses.replace(spec, snapshot=old["snapshot"]), draft.inputs[spec.label])
@@ -201,7 +205,11 @@ def write_plan(home: Home, draft: Draft) -> tuple[PlanDir, bool]:
 
 def _identity(entry: Entry, config: TrainConfig) -> list[Any]:
     of = entry.of.name if entry.of else ""
-    return [entry.kind, entry.label, entry.arm, entry.seed, of, dataclasses.asdict(config)]
+    return [entry.kind, entry.label, entry.arm, entry.seed, of, _fields(config)]
+
+
+def _fields(config: TrainConfig) -> dict[str, Any]:
+    return dataclasses.asdict(config)
 
 
 def _row(entry: Entry, ids: dict[str, str], config: TrainConfig) -> dict[str, Any]:
@@ -264,10 +272,14 @@ def _index(home: Home, content: dict[str, Any], draft: Draft) -> None:
     Registry(home.registry).add_plan(draft.plan_id, content, draft.specs)
 
 
-def _notes(specs: list[RunSpec]) -> list[str]:
+def _notes(specs: list[RunSpec], slots: int) -> list[str]:
+    notes = []
     if any(s.config.problems == "rows" and not s.config.problems_sha256 for s in specs):
-        return ["it trains on benchmark rows that are not here yet: plan again with --problems FILE.jsonl to run it"]
-    return []
+        notes.append(
+            "it trains on benchmark rows that are not here yet: plan again with --problems FILE.jsonl to run it"
+        )
+    configs = [spec.config for spec in specs]
+    return [*notes, *threads_beyond_cores(slots, configs), *missing_here(configs)]
 
 
 def _write_run_dir(home: Home, spec: RunSpec, files: dict[str, Path]) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ from core.arm_rules import ARM_NAMES, arm_problem
 from core.environment.pairs import load_pairs
 from core.environment.problems import Problem, load_problems, train_and_held_out
 from core.environment.teacher_pool import read_rows as read_teacher_rows
+from core.runs.model_directory import content_sha256
 from core.spec import BUILT_IN_MODELS, TrainConfig, choices_of, parse_set, resolve_config
 from orchestrator.planning.matrix import Arm, Job, Matrix, seeds_problem
+from orchestrator.planning.readiness import gpu_count
 from orchestrator.refusal import Refused
 
 
@@ -91,9 +91,9 @@ def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str
     overrides = given | matrix.config | source.config | dict(choices.overrides)
     where = f"plan {matrix.name}, {'arm ' + source.label if isinstance(source, Arm) else 'job ' + source.name}"
     flags = {"problems": "--problems FILE.jsonl", **{name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}}
-    for name, flag in flags.items():
+    for name, flag in (flags | {"model": "--set model=DIR"}).items():
         if f"{name}_sha256" in overrides and f"{name}_sha256" not in given:
-            raise Refused(f"{name}_sha256 cannot be set by hand; give the rows with {flag}")
+            raise Refused(f"{name}_sha256 cannot be set by hand; give the file with {flag}")
     overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
     for name, path in own_files(matrix, source, choices).items():
         overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}
@@ -104,11 +104,19 @@ def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str
     problem = arm_problem(source.name, config) if isinstance(source, Arm) else None
     if problem:
         raise Refused(f"{where}: {problem}")
+    return _with_model(config, where)
+
+
+def _with_model(config: TrainConfig, where: str) -> TrainConfig:
+    """A model's directory by its whole path, because runs start elsewhere; its contents are what is registered."""
     directory = Path(config.model).expanduser()
-    # Runs start elsewhere, in the snapshot, where a relative directory would be another one.
-    if config.model not in BUILT_IN_MODELS and (directory / "config.json").is_file():
-        config = dataclasses.replace(config, model=str(directory.resolve()))
-    return config
+    if config.model in BUILT_IN_MODELS or not (directory / "config.json").is_file():
+        return config
+    try:
+        found = content_sha256(directory)
+    except OSError as error:
+        raise Refused(f"{where}: model {config.model!r} cannot be read: {error}") from None
+    return dataclasses.replace(config, model=str(directory.resolve()), model_sha256=found)
 
 
 def inputs(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
@@ -140,18 +148,8 @@ def slots_of(wanted: int | None, cores: int, device: str) -> int:
         raise Refused(f"--slots {wanted}; it must be at least 1")
     if wanted is not None and wanted > cores:
         raise Refused(f"--slots {wanted}, but this machine lends {cores} cores; use at most that many")
-    default = max(1, _gpu_count()) if device == "cuda" else 2
+    default = max(1, gpu_count()) if device == "cuda" else 2
     return wanted or min(default, cores)
-
-
-def _gpu_count() -> int:
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    return sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
 
 
 def require_enough_rows(path: Path, rows: Sequence[Problem], label: str, config: TrainConfig) -> None:

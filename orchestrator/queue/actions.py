@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from core.runs.run_dir import RunDir
 from orchestrator.backends import BACKENDS, Order, Unreachable, default_backend, require_known
+from orchestrator.planning.readiness import missing_here, threads_beyond_cores
 from orchestrator.queue.reconcile import Reconciler
 from orchestrator.queue.watch import start_detached
 from orchestrator.refusal import UNREACHABLE, Refused
@@ -42,6 +43,11 @@ def submit(home: Home, plan: PlanDir, backend: str | None, slots: int | None) ->
         reconciler.one_pass()
     start_detached(home)
     return name, count
+
+
+def warnings(plan: PlanDir, slots: int) -> list[str]:
+    """What makes it slower here than it could be, and stops nothing."""
+    return threads_beyond_cores(slots, [read_spec(run).config for run in plan.runs()])
 
 
 def _slots_of_others(home: Home, plan: PlanDir, backend: str) -> list[int]:
@@ -155,8 +161,8 @@ def _require_slots(plan: PlanDir, slots: int | None) -> None:
         raise Refused(f"--slots {slots}; it must be at least 1")
     if slots is not None and slots > plan.slots:
         raise Refused(
-            f"--slots {slots}, but {plan.plan_id} was planned for {plan.slots}: threads per run are fixed by that; "
-            f"plan again with --slots {slots}"
+            f"--slots {slots}, but {plan.plan_id} was planned for {plan.slots}; plan again with --slots {slots}: "
+            "it stays the same plan"
         )
 
 
@@ -164,14 +170,19 @@ def _require_runnable(home: Home, plan: PlanDir) -> None:
     """Whatever can be known to be missing now, rather than in every run an hour later."""
     home.require_writable()
     floor = 0.0
+    open_configs = []
     for run in plan.runs():
         spec = read_spec(run)
+        open_configs += [] if run.has_result() else [spec.config]
         floor = max(floor, spec.config.disk_floor_gb)
         if spec.config.problems == "rows" and not run.problems_path.is_file():
             raise Refused(
                 f"{run.problems_path} is missing: {plan.plan_id} trains on benchmark rows; "
                 f"plan again with --problems FILE.jsonl"
             )
+    missing = missing_here(open_configs)
+    if missing:
+        raise Refused("; ".join(missing))
     home.require_free_disk(floor)
     for name in sorted({run.snapshot() for run in plan.runs() if not run.has_result()}):
         wrong = snapshot.mismatch(home.snapshots, name)

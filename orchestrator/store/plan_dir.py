@@ -17,7 +17,7 @@ from core.spec import RunSpec
 from orchestrator.refusal import UNKNOWN_RUN, Refused
 from orchestrator.store.home import Home
 
-SCHEMA = 1
+SCHEMA = 2  # orchestrator.store.plan_hash has the rule of each
 KEYS = {"schema", "name", "hash", "runs", "slots", "budget", "snapshot"}
 
 
@@ -33,7 +33,7 @@ class PlanDir:
 
     @property
     def slots(self) -> int:
-        """What was planned; the request may name fewer."""
+        """At most so many at a time; the request may name fewer. No part of the hash."""
         return self.content["slots"]
 
     @property

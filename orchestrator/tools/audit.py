@@ -27,6 +27,7 @@ from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
+from orchestrator.store.plan_hash import difference
 
 COMMITS = ("checkpoint", "result")
 STEADY_S = 1.0  # two clocks that drift less than this between two claims: nobody set the wall clock
@@ -52,7 +53,7 @@ def audit(home: Home) -> list[str]:
 def examine(home: Home) -> Audit:
     done = Audit()
     for plan in all_plans(home):
-        done.findings += _acknowledged(plan)
+        done.findings += [*_acknowledged(plan), *_locked(plan)]
     paths = sorted(home.runs.iterdir()) if home.runs.is_dir() else []
     for path in (p for p in paths if p.is_dir() and not p.name.startswith(".")):
         evidence = Evidence(RunDir(path))
@@ -124,6 +125,13 @@ def _acknowledged(plan: PlanDir) -> Iterator[str]:
         held = decision.state == "blocked" or decision.held == "budget"
         if observed.request is not None and not (observed.progresses(run_id) or held):
             yield f"{run_id}: submitted with {plan.plan_id}, is {decision.state}, and nothing brings it on"
+
+
+def _locked(plan: PlanDir) -> Iterator[str]:
+    """What is stored is what the hash was taken over; a spec that is lost is told of above."""
+    changed = difference(plan)
+    if changed and "missing or torn" not in changed:
+        yield changed
 
 
 def _submissions(e: Evidence) -> Iterator[str]:

@@ -26,6 +26,7 @@ from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.store import snapshot
 from orchestrator.store.home import NETWORK_FILE_SYSTEMS, Home, file_system
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec, unreadable_plans
+from orchestrator.store.plan_hash import difference
 from orchestrator.store.registry_version import require_known
 
 SHUTS_IN = ("bubblewrap", "namespaces")
@@ -131,14 +132,18 @@ def _secrets(home: Home) -> Iterator[str]:
 
 
 def _plan(plan: PlanDir) -> Iterator[str]:
-    configs = []
+    configs, torn = [], False
     for run in plan.runs():
         try:
             spec = read_spec(run)
         except Refused as refusal:
+            torn = True
             yield str(refusal)
         else:
             configs += [] if run.has_result() else [spec.config]
+    changed = "" if torn else difference(plan)
+    if changed:
+        yield changed
     slots = (plan.request() or {}).get("slots", plan.slots)
     if configs and judging_memory.is_too_much(slots, configs):
         yield f"plan {plan.plan_id}, {judging_memory.sentence(slots, configs)}"

@@ -112,6 +112,7 @@ def test_a_plan_of_evaluations_is_looked_after_like_any_other(fake: FakeHome) ->
         (["eval", "nobody"], 4, "nobody"),
         (["eval", "--set", "eval_samples=0"], 2, "eval_samples"),
         (["eval", "--set", "problems=nano"], 2, "training run's own rows"),
+        (["eval", "--set", "model=nano"], 2, "own rows and model"),
         (["eval", "--set", "markers=held_out"], 2, "names run_tests, as in training"),
         (["eval", "--samples", "many"], 2, "samples"),
     ],

@@ -56,12 +56,18 @@ def test_later_settings_win(source: FakeHome) -> None:
     assert (config.steps, config.lr, config.kl, config.batch) == (8, 0.5, 0.0, 8)
 
 
-@pytest.mark.parametrize("slots, threads", [(1, 2), (2, 1)])
-def test_threads_are_cores_over_slots(
-    source: FakeHome, monkeypatch: pytest.MonkeyPatch, slots: int, threads: int
+@pytest.mark.parametrize("preset, threads", [("smoke", 1), ("nano", 1), ("fast", 4), ("full", 4)])
+def test_threads_are_the_presets_whatever_machine_plans(
+    source: FakeHome, monkeypatch: pytest.MonkeyPatch, preset: str, threads: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    assert {s.config.threads for s in draft(slots=slots).specs} == {threads}
+    matrix, hashes = dataclasses.replace(MATRIX, preset=preset), set()
+    for cores in (1, 2, 64):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        found = draft(matrix)
+        hashes.add(found.content["hash"])
+        assert {s.config.threads for s in found.specs} == {threads}
+        assert any(f"x {threads} threads on the {cores} cores" in note for note in found.notes) == (threads > cores)
+    assert len(hashes) == 1 and {s.config.threads for s in draft(matrix, "threads=3").specs} == {3}
 
 
 def test_default_slots_fit_the_machine(source: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,8 +79,9 @@ def test_default_slots_fit_the_machine(source: FakeHome, monkeypatch: pytest.Mon
 def test_the_hash_covers_settings_and_not_the_code(source: FakeHome) -> None:
     first = draft()
     assert draft().content["hash"] == first.content["hash"]
-    for other in (draft(MATRIX, "steps=3"), draft(seeds="41"), draft(arms="vanilla"), draft(slots=1)):
+    for other in (draft(MATRIX, "steps=3"), draft(seeds="41"), draft(arms="vanilla"), draft(MATRIX, "threads=2")):
         assert other.content["hash"] != first.content["hash"]
+    assert draft(slots=1).content["hash"] == first.content["hash"]
     (source.source / "worker" / "new.py").write_text("x = 1\n")
     edited = draft()
     assert edited.content["snapshot"] != first.content["snapshot"]
@@ -100,6 +107,15 @@ def test_planning_twice_adds_nothing_and_keeps_the_first_snapshot(source: FakeHo
     second, is_new = planning.write_plan(source.home, draft())
     assert not is_new and second.content == first.content
     assert tree(source.home.path) == before
+
+
+def test_planning_again_with_other_slots_is_the_same_plan(source: FakeHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
+    first, _ = planning.write_plan(source.home, draft(slots=1))
+    second, is_new = planning.write_plan(source.home, draft(slots=3))
+    assert not is_new and second.plan_id == first.plan_id and (first.slots, second.slots) == (1, 3)
+    third, _ = planning.write_plan(source.home, draft())  # none asked for: what was planned stays
+    assert third.slots == choose_plan(source.home, None).slots == 3
 
 
 def test_a_plan_that_died_half_way_is_completed(source: FakeHome) -> None:
@@ -228,6 +244,7 @@ def test_a_cuda_preset_is_plannable_on_any_box(source: FakeHome) -> None:
         ([], {"problems": "nowhere.jsonl"}, ["nowhere.jsonl"]),
         (["pairs=nowhere.jsonl"], {}, ["pairs = 'nowhere.jsonl'", "'authored'"]),
         (["pairs_sha256=00"], {}, ["pairs_sha256", "--set pairs=FILE"]),
+        (["model_sha256=00"], {}, ["model_sha256", "--set model=DIR"]),
         (["teacher=nowhere.jsonl", "mix=0.5"], {}, ["teacher = 'nowhere.jsonl'"]),
         (["mix=0.5"], {}, ["mix = 0.5", "teacher"]),
         (["mix=1"], {}, ["mix = 1.0", "[0, 1)"]),
