@@ -24,7 +24,7 @@ from core.environment.hints import HELD_OUT, HINTS, SIMPLE, TRAIN
 from core.environment.problems import DEFAULT_HINT, KEEP, LEAVE_OUT, MODES
 
 SCHEMA = 1
-KINDS = ("check", "extract", "steer", "train", "eval")
+KINDS = ("check", "extract", "steer", "train", "eval", "fit")
 LABEL = r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*"  # compiled where a plan is made, not by every command
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.attempt import Attempt
-from core.kinds import check, evaluate, extract, steer
+from core.kinds import check, evaluate, extract, fit, steer
 from core.spec import KINDS
 from core.training.train import train
 
@@ -19,5 +19,6 @@ WORK_BY_KIND: dict[str, Callable[[Attempt], dict[str, Any]]] = {
     "steer": steer.work,
     "train": train,
     "eval": evaluate.work,
+    "fit": fit.work,
 }
 assert tuple(WORK_BY_KIND) == KINDS, f"{tuple(WORK_BY_KIND)} differ from core.spec.KINDS"

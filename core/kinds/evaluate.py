@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from core.model.run_data import held_out_tasks
 from core.runs import durable
 from core.runs.code_hash import content_hash
 from core.sandbox.pool import Sandbox
-from core.spec import digest
+from core.spec import TrainConfig, digest
 from core.statistics.evaluations import PROTOCOL, protocol_hash, protocol_settings
 from core.training.evaluate import Outcome, outcomes
 
@@ -100,8 +101,7 @@ def _prompts_sha256(policy: Policy, tasks: list[Task]) -> str:
 
 def _made(attempt: Attempt, subject: Subject, tasks: list[Task], conditions: dict[str, Any]) -> dict[str, Any]:
     config, seed, policy = subject.policy.config, attempt.spec.seed, subject.policy
-    size = max(1, config.decode_rows // config.eval_samples)
-    parts = [tasks[i : i + size] for i in range(0, len(tasks), size)]
+    parts = list(shards_of(tasks, config))
     forms = ("deployed", "as trained") if subject.has_quarantine else ("deployed",)
     merged: list[str] = []  # the form whose weights the decoder holds
     with Sandbox(workers=config.grade_workers, tick=policy.tick) as sandbox:
@@ -118,6 +118,12 @@ def _made(attempt: Attempt, subject: Subject, tasks: list[Task], conditions: dic
     by_form = [_problems(rows[i : i + len(parts)]) for i in range(0, len(rows), len(parts))]
     figures = figures_of(by_form[0], by_form[1] if subject.has_quarantine else [])
     return entry_of(conditions, figures, _publisher(attempt))
+
+
+def shards_of(tasks: list[Task], config: TrainConfig) -> Iterator[list[Task]]:
+    """As many problems at a time as are decoded at once."""
+    size = max(1, config.decode_rows // config.eval_samples)
+    return (tasks[i : i + size] for i in range(0, len(tasks), size))
 
 
 def _publisher(attempt: Attempt) -> dict[str, str]:

@@ -37,7 +37,9 @@ def expand(matrix: Matrix, arms: Sequence[Arm], wanted: tuple[int, ...] | None) 
     first: list[Entry] = []
     last: list[Entry] = []
     for job in matrix.jobs:
-        if job.kind == "eval":
+        if job.kind == "fit":
+            first.append(_fit(matrix, job, arms, order[0] if job.seed is None else job.seed))
+        elif job.kind == "eval":
             of = job.of or (BASE, *(arm.label for arm in arms))
             last += [_of_base(job)] if BASE in of else []
             last += [_evaluation(job, t) for t in trained if t.label in of]
@@ -59,6 +61,14 @@ def _evaluation(job: Job, of: Entry) -> Entry:
     """Its config is its arm's, because the weights are, then its job's."""
     source = replace(job, config=of.source.config | job.config)
     return Entry("eval", f"{job.name}-{of.label}", of.arm, of.seed, source, of)
+
+
+def _fit(matrix: Matrix, job: Job, arms: Sequence[Arm], seed: int) -> Entry:
+    """A step of one arm, at its own numbers, and a shard of the evaluation that the matrix plans."""
+    arm = next((arm for arm in arms if arm.label in (job.of or ())), arms[0])
+    evaluation = next((other.config for other in matrix.jobs if other.kind == "eval"), {})
+    shape = {name: evaluation[name] for name in ("eval_problems", "eval_samples") if name in evaluation}
+    return Entry("fit", job.name, arm.name, seed, replace(job, config=arm.config | shape | job.config))
 
 
 def _of_base(job: Job) -> Entry:

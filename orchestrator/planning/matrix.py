@@ -49,13 +49,13 @@ class Arm:
 @dataclass(frozen=True)
 class Job:
     """A run of another kind; an eval job stands for one run per training run of the labels in `of`, and for one of
-    the model without an adapter where BASE is among them."""
+    the model without an adapter where BASE is among them. A fit job tries the arm of the one label in `of`."""
 
     name: str
     kind: str
     config: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None  # default: the matrix's first; of an eval job: of the base model's draws, default BASE_SEED
-    of: tuple[str, ...] | None = None  # eval only; default: every arm and BASE
+    of: tuple[str, ...] | None = None  # eval; default: every arm and BASE. fit; default: the first arm
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,10 @@ class _Reader:
             raise self.wrong(f"{where}kind = {kind!r}; choose from {', '.join(JOB_KINDS)}; training runs are [[arm]]s")
         seed = self.seeds({"seeds": [row["seed"]]}, where) if "seed" in row else None
         of = self.names(row, "of", where) if "of" in row else None
-        if of is not None and kind != "eval":
-            raise self.wrong(f"{where}of is for kind = 'eval' alone, this one is {kind!r}")
+        if of is not None and kind not in ("eval", "fit"):
+            raise self.wrong(f"{where}of is for kind = 'eval' and 'fit' alone, this one is {kind!r}")
+        if of is not None and kind == "fit" and (len(of) > 1 or BASE in of):
+            raise self.wrong(f"{where}of = {list(of)}; a fit tries one arm: name the label that asks for most memory")
         config = self.table(row, "config", where)
         return Job(self.label(row, "name", where), kind, config, seed[0] if seed else None, of)
 

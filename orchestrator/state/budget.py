@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec
 from orchestrator.state.lifetimes import Span, busy_seconds, lifetimes
-from orchestrator.state.pace import Measured, Pace, measure, pace_of, run_seconds
+from orchestrator.state.pace import Fitted, Measured, fitted, measure, pace_of, pace_of_fits, run_seconds
 from orchestrator.state.progress import steps_done
 from orchestrator.store.plan_dir import PlanDir
 
@@ -37,11 +37,13 @@ class Purse:
         self._specs = {run.run_id: (run, spec) for run, spec in specs}
         self._reserved: dict[str, float] = {}  # seconds by run id
         self._measured: list[Measured] = []
+        self._fits: list[Fitted] = []
         self.spent = 0.0
         if self.cap is None:
             return
         self.spent = (box_cost(plan) if spent is None else spent) or 0.0
         self._measured = [m for run, spec in specs if spec.kind == "train" and (m := measure(run, spec)) is not None]
+        self._fits = [found for run, spec in specs if (found := fitted(run, spec)) is not None]
 
     def reserve(self, run_id: str) -> None:
         """It runs or waits: its remaining time is as good as spent."""
@@ -83,7 +85,9 @@ class Purse:
     def _remaining_s(self, run_id: str) -> float:
         """0 where no step of the plan was measured yet: then the stop at the cap is what holds it."""
         run, spec = self._specs[run_id]
-        pace: Pace | None = pace_of(self._measured, spec.arm) if spec.kind == "train" else None
+        if spec.kind != "train":
+            return 0.0
+        pace = pace_of(self._measured, spec.arm) or pace_of_fits(self._fits, spec.config)
         return run_seconds(spec.config, pace, steps_done(run)).high if pace else 0.0
 
 

@@ -14,7 +14,17 @@ from core.spec import RunSpec
 from orchestrator.refusal import Refused
 from orchestrator.state.lifetimes import lifetimes, total_seconds
 from orchestrator.state.observed_plan import ObservedPlan
-from orchestrator.state.pace import Interval, Measured, measure, pace_of, run_seconds, shape
+from orchestrator.state.pace import (
+    Fitted,
+    Interval,
+    Measured,
+    fitted,
+    measure,
+    pace_of,
+    pace_of_fits,
+    run_seconds,
+    shape,
+)
 from orchestrator.state.progress import steps_done
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import all_plans, read_spec
@@ -46,6 +56,7 @@ class Prices:
         self._plans = all_plans(home)
         self._steps: dict[str, list[Measured]] = {}
         self._whole: dict[tuple[str, str], list[float]] = {}
+        self._fits: list[Fitted] | None = None
 
     def remaining(self, spec: RunSpec, run: RunDir | None) -> tuple[Interval, str] | None:
         """Seconds and where they were measured; None: nothing like it has run here."""
@@ -53,7 +64,7 @@ class Prices:
         if spec.kind != "train":
             seconds = self._of_kind(spec.kind, of)
             return (Interval(min(seconds), sum(seconds) / len(seconds), max(seconds)), spec.kind) if seconds else None
-        pace = pace_of(self._of_shape(of), spec.arm)
+        pace = pace_of(self._of_shape(of), spec.arm) or pace_of_fits(self._all_fits(), spec.config)
         if pace is None:
             return None
         return run_seconds(spec.config, pace, steps_done(run) if run else 0), pace.source
@@ -64,16 +75,24 @@ class Prices:
             self._steps[of] = [m for m in found if m is not None]
         return self._steps[of]
 
+    def _all_fits(self) -> list[Fitted]:
+        """Of the home, older plans' first."""
+        if self._fits is None:
+            found = [fitted(run, spec) for run, spec in self._runs("fit")]
+            self._fits = [fit for fit in reversed(found) if fit is not None]
+        return self._fits
+
     def _of_kind(self, kind: str, of: str) -> list[float]:
         if (kind, of) not in self._whole:
             done = [run for run, _ in self._runs(kind, of) if run.has_result()]
             self._whole[kind, of] = [total_seconds(lifetimes(run)) for run in done]
         return self._whole[kind, of]
 
-    def _runs(self, kind: str, of: str) -> Iterable[tuple[RunDir, RunSpec]]:
+    def _runs(self, kind: str, of: str | None = None) -> Iterable[tuple[RunDir, RunSpec]]:
+        """`of`: their shape; None: any."""
         for plan in self._plans:
             for row in plan.content["runs"]:
-                if row["kind"] == kind and row.get("shape") == of:
+                if row["kind"] == kind and of in (None, row.get("shape")):
                     run = plan.home.run(row["run_id"])
                     try:
                         yield run, read_spec(run)

@@ -6,7 +6,9 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec, TrainConfig, digest
 from orchestrator.state.lifetimes import lifetimes, total_seconds
@@ -19,8 +21,22 @@ SHAPE = (
 )
 
 
+# Of a fit, whose evaluation is the matrix's and not training's.
+STEP_SHAPE = tuple(name for name in SHAPE if name not in ("eval_problems", "eval_samples", "decode_rows"))
+
+
 def shape(config: TrainConfig) -> str:
-    return digest([getattr(config, name) for name in SHAPE])[:12]
+    return digest([_of_shape(config, name) for name in SHAPE])[:12]
+
+
+def has_step_of(config: TrainConfig, other: TrainConfig) -> bool:
+    """Whether a step of one takes as long as a step of the other."""
+    return all(_of_shape(config, name) == _of_shape(other, name) for name in STEP_SHAPE)
+
+
+def _of_shape(config: TrainConfig, name: str) -> Any:
+    """A model's directory is the same model wherever it lies."""
+    return config.model_sha256 or config.model if name == "model" else getattr(config, name)
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,46 @@ def pace_of(measured: Sequence[Measured], arm: str) -> Pace | None:
         runs=len(used),
         steps=steps,
         source=f"{steps} steps of {names}{'' if own else ' (another arm)'}",
+    )
+
+
+FITTED = {
+    *("seconds_per_step", "seconds_sample", "seconds_grade", "seconds_longest_step", "seconds_eval_shard"),
+    "seconds_load",
+}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a finished fit measured, by whose config."""
+
+    run_id: str
+    config: TrainConfig
+    metrics: dict[str, Any]
+
+
+def fitted(run: RunDir, spec: RunSpec) -> Fitted | None:
+    """None before its end."""
+    metrics = (durable.read_json(run.result_path) or {}).get("metrics", {}) if spec.kind == "fit" else {}
+    return Fitted(spec.run_id, spec.config, metrics) if metrics.keys() >= FITTED else None
+
+
+def pace_of_fits(fits: Sequence[Fitted], config: TrainConfig) -> Pace | None:
+    """From the newest fit of such a step. Low: nothing enters the gradient; mean: everything does, at the lengths that
+    the untrained model writes; high: at the longest. None: no fit of such a step has ended."""
+    found = next((fit for fit in reversed(fits) if has_step_of(fit.config, config)), None)
+    if found is None:
+        return None
+    m = found.metrics
+    at_once = max(1, config.decode_rows // config.eval_samples)
+    mean, longest = m["seconds_per_step"], m["seconds_longest_step"]
+    return Pace(
+        step_s=Interval(min(mean, m["seconds_sample"] + m["seconds_grade"]), mean, max(mean, longest)),
+        eval_s=math.ceil(config.eval_problems / at_once) * m["seconds_eval_shard"],
+        around_s=m["seconds_load"],
+        runs=1,
+        steps=1,
+        source=f"a step of {found.run_id}",
     )
 
 

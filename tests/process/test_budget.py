@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,11 +13,11 @@ from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import PRESETS
 from orchestrator.state.budget import Purse
-from orchestrator.state.cost import cost
+from orchestrator.state.cost import cost, price
 from orchestrator.state.lifetimes import busy_seconds, lifetimes
 from orchestrator.state.observed_plan import ObservedPlan
-from orchestrator.state.pace import Interval, Measured, pace_of, run_seconds, shape
-from orchestrator.store.plan_dir import choose_plan
+from orchestrator.state.pace import Fitted, Interval, Measured, pace_of, pace_of_fits, run_seconds, shape
+from orchestrator.store.plan_dir import choose_plan, read_spec
 from support.fake_home import FakeHome, until
 from support.plan_files import MONEY
 
@@ -57,8 +58,6 @@ def test_a_run_is_steps_evaluations_and_one_start() -> None:
 
 
 def test_only_what_changes_a_steps_cost_changes_its_shape() -> None:
-    from dataclasses import replace
-
     config = PRESETS["nano"]
     assert shape(replace(config, steps=7, lr=1.0, kl=0.5)) == shape(config)
     assert shape(replace(config, batch=32)) != shape(config) != shape(replace(config, max_new=97))
@@ -77,6 +76,52 @@ def test_a_plan_is_priced_from_a_probe_and_not_before(fake: FakeHome) -> None:
     assert price["money"]["low"] <= price["money"]["mean"] <= price["money"]["high"]
     assert price["measured_from"] == [f"5 steps of {probe.run_ids[0]}"] and price["unpriced"] == []
     assert "AUD" in planned(fake, text)
+
+
+FIT = (
+    MONEY
+    + """
+[[job]]
+name = "fit"
+kind = "fit"
+[[gate]]
+name = "fits"
+run = "fit"
+metric = "fits"
+at_least = 1
+before = ["vanilla"]
+approve = "human"
+"""
+)
+MEASURED = "fits=1,seconds_sample=0.2,seconds_grade=0.1,seconds_per_step=0.5,seconds_longest_step=2,seconds_load=3"
+
+
+def test_a_fit_prices_the_runs_until_they_have_steps_of_their_own(fake: FakeHome) -> None:
+    """Forty steps and evaluations before the first, every 15 and after the last: 4 x 1 shard of 4 problems."""
+    planned(fake, FIT.replace("cap = 100", "cap = 400"))
+    plan = choose_plan(fake.home, None)
+    fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_FIGURES=f"{MEASURED},seconds_eval_shard=4")
+    fake.grpoq("wait", plan.run_ids[0], "--timeout", "60")
+    (fit, *trained) = plan.runs()
+    answer = price(fake.home, plan.content, [read_spec(run) for run in trained[1:]])
+    around = 3 + 4 * 4
+    wanted = [2 * (40 * step + around) for step in (0.3, 0.5, 2.0)]
+    assert [answer["money"][end] for end in ("low", "mean", "high")] == pytest.approx(wanted)
+    assert answer["measured_from"] == [f"a step of {fit.run_id}"]
+    purse = ObservedPlan(plan).purse
+    assert purse._remaining_s(trained[1].run_id) == pytest.approx(40 * 2.0 + around)  # what is reserved: the longest
+    purse.cap = 10.0
+    assert f"this run {40 * 2.0 + around:.2f}, cap 10 AUD" in purse.refusal(trained[1].run_id)
+
+
+def test_a_fit_of_another_shape_prices_nothing(fake: FakeHome) -> None:
+    config = PRESETS["smoke"]
+    metrics = {key: float(value) for key, _, value in (pair.partition("=") for pair in MEASURED.split(","))}
+    found = Fitted("fit-s41", config, metrics | {"seconds_eval_shard": 4.0})
+    assert pace_of_fits([found], replace(config, eval_problems=9, eval_samples=3, steps=7, lr=1.0)) is not None
+    assert pace_of_fits([found], replace(config, batch=4)) is pace_of_fits([], config) is None
+    newer = replace(found, run_id="fit-s42")
+    assert (pace_of_fits([found, newer], config) or pytest.fail()).source == "a step of fit-s42"
 
 
 def test_what_does_not_fit_is_not_started_and_says_so(fake: FakeHome) -> None:

@@ -1,25 +1,32 @@
-"""Runs of the kinds check, extract and steer (eval: test_eval_runs): with files as scripts and gates read them."""
+"""Runs of the kinds check, extract, steer and fit (eval: test_eval_runs): with files as scripts and gates read them."""
 
+import dataclasses
 import hashlib
 import json
 import os
 from pathlib import Path
 
 import pytest
+import torch
+from torch import Tensor
 
+from core.arms import ARMS
+from core.arms.arm import Arm, Step
 from core.attempt import SHARDS, Attempt, Preempted, Row, shard_rows
 from core.direction import directions
 from core.environment.diagonal import CANONICAL
 from core.environment.problems import MODES
-from core.kinds import WORK_BY_KIND, steer
+from core.kinds import WORK_BY_KIND, fit, steer
 from core.model.load import DataError
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import KINDS, RunSpec
+from core.training.step import optimize
 from support import in_process, real_run
 from support.benchmark_row import benchmark_row
 from support.kind_runs import planned, result
 from support.patience import patient
+from worker.failures import classify, sentence
 
 
 def test_every_kind_of_a_spec_has_its_work() -> None:
@@ -158,6 +165,114 @@ def attempted(run: RunDir, stop_at_beat: str) -> dict:
         )
     finally:
         os.close(claim.lock)
+
+
+# ---- fit
+
+TIMES = ("seconds", "tokens_per_s")
+
+
+def test_fit_takes_the_longest_step_of_its_arm_and_puts_everything_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prompts and completions are as long as the plan allows, every rollout is in the gradient, and the second step
+    begins where the first one did."""
+    seen, starts = [], []
+
+    def looked_at(arm: Arm, step: Step, rewards: Tensor, optimizer: torch.optim.AdamW) -> None:
+        batch = step.rollouts()
+        starts.append([p.detach().clone() for p in step.adapter.parameters.values()])
+        optimize(arm, step, rewards, optimizer)
+        seen.append((batch.prompt_mask.sum(1).tolist(), batch.completion_mask.sum(1).tolist(), step.row["tokens"]))
+        assert any(not p.equal(q) for p, q in zip(starts[-1], step.adapter.parameters.values(), strict=True))
+
+    monkeypatch.setattr(fit, "optimize", looked_at)
+    fields = {
+        "max_prompt": 300,
+        "max_new": 7,
+        "reward_variety": 0.0,
+        "warmup": 1,
+        "eval_samples": 2,
+        "eval_problems": 3,
+    }
+    run = planned(tmp_path / "runs", "fit", "fit", **fields, batch=8, completions=4)
+    found = in_process.attempt(run)
+    assert found is not None and found == result(run)
+    (prompts, completions, tokens), (_, usual, counted) = seen
+    assert prompts == [300] * 2 and completions == [7] * 8 and tokens == 56
+    assert counted == sum(usual)  # no group of this step is left out either, though all are tied
+    assert all(p.equal(q) for p, q in zip(*starts, strict=True))
+    metrics = found["metrics"]
+    assert metrics["fits"] == 1.0 and metrics["eval_shard_problems"] == 3
+    assert all(metrics[name] > 0 for name in metrics if name.startswith(TIMES))
+    assert metrics["seconds_per_step"] == pytest.approx(
+        metrics["seconds_sample"] + metrics["seconds_grade"] + metrics["seconds_train"]
+    )
+    assert [metrics[f"peak_GB_{phase}"] for phase in fit.LOWER] == [None] * 3  # a CPU cannot tell
+
+
+def test_fit_runs_the_hooks_of_its_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = []
+    spy = dataclasses.replace(
+        ARMS["vanilla"], prepare=lambda step: {}, gradient=lambda step: called.append(step.number)
+    )
+    monkeypatch.setitem(ARMS, "vanilla", spy)
+    in_process.attempt(planned(tmp_path / "runs", "fit", "fit", max_new=4))
+    assert called == [1, 1]
+
+
+@pytest.mark.parametrize("arm", ["projected", "route", "absorb", "grift"])
+def test_any_arm_can_be_tried(tmp_path: Path, arm: str) -> None:
+    """One of each adapter, and one whose hooks look at every rollout."""
+    run = in_process.planned(tmp_path / "runs", arm, max_new=4)
+    spec = json.loads(run.spec_path.read_text())
+    durable.write_json(run.spec_path, spec | {"kind": "fit"})
+    found = in_process.attempt(run)
+    assert found is not None and found["metrics"]["fits"] == 1.0
+
+
+def test_a_stopped_fit_goes_on_with_the_next_part(tmp_path: Path) -> None:
+    run = planned(tmp_path / "runs", "fit", "fit", max_new=4)
+    with pytest.raises(Preempted):
+        attempted(run, stop_at_beat="shard 3/4")
+    assert [row["shard"] for row in durable.read_lines(run.attempt(1) / SHARDS)] == [0, 1]
+    found = in_process.attempt(run)
+    assert [row["shard"] for row in durable.read_lines(run.attempt(2) / SHARDS)] == [2, 3]
+    first = durable.read_lines(run.attempt(1) / SHARDS)[1]
+    assert found is not None and found["metrics"]["seconds_sample"] == first["gen"] and found["attempts"] == 2
+
+
+@pytest.mark.parametrize(
+    "phase, place, error, error_class",
+    [
+        ("sample", "roll_out", torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 7 GiB"), "cuda_oom"),
+        ("train", "optimize", RuntimeError("CUDA error: out of memory"), "cuda_oom"),
+        ("train", "optimize", MemoryError(), "host_oom"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_what_to_lower(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str, place: str, error: Exception, error_class: str
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(fit, place, fails)
+    run = planned(tmp_path / "runs", "fit", "fit", max_new=4)
+    with pytest.raises(type(error)) as raised:
+        in_process.attempt(run)
+    failure = classify(raised.value)
+    told = sentence(raised.value, failure, run)
+    assert failure.error_class == error_class
+    assert f"fit, {phase} at the longest shape: lower {fit.LOWER[phase]}" in told and "a worker never changes" in told
+
+
+def test_another_error_of_a_step_is_no_matter_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(fit, "optimize", fails)
+    with pytest.raises(RuntimeError, match=r"^shapes differ$"):
+        in_process.attempt(planned(tmp_path / "runs", "fit", "fit", max_new=4))
 
 
 # ---- shards

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.planning.matrix import BUILT_IN, built_in_names, find_matrix, read_matrix
+from orchestrator.planning.expand import Entry, expand, gate_entries
+from orchestrator.planning.matrix import BASE, BUILT_IN, built_in_names, find_matrix, read_matrix
 from orchestrator.refusal import Refused
 
 GATE = """
@@ -85,6 +86,12 @@ def test_a_users_file_is_read_as_written(tmp_path: Path) -> None:
             '[[job]]\nname = "j"\nkind = "eval"\nof = ["erase"]\n[budget]',
             ["'erase'", "no arm's label", "base"],
         ),
+        (
+            "[budget]",
+            '[[job]]\nname = "j"\nkind = "fit"\nof = ["vanilla", "vanilla-hot"]\n[budget]',
+            ["'vanilla-hot'", "tries one arm"],
+        ),
+        ("[budget]", '[[job]]\nname = "j"\nkind = "fit"\nof = ["base"]\n[budget]', ["'base'", "tries one arm"]),
         ("[budget]", GATE.replace("at_least = 0.3", "") + "[budget]", ["'hack_rate'", "at_least or at_most"]),
         ("[budget]", GATE.replace("0.3", '"much"') + "[budget]", ["at_least", "'much'", "number"]),
         ("[budget]", GATE.replace('"vanilla-hot"', '"erase"') + "[budget]", ["before", "'erase'", "vanilla-hot"]),
@@ -120,6 +127,42 @@ def test_every_built_in_plan_is_valid() -> None:
     ]
     for name in built_in_names():
         assert read_matrix(BUILT_IN / f"{name}.toml").name == name
+
+
+@pytest.mark.parametrize("name", ["full", "full13", "gated"])
+def test_nothing_starts_before_it_is_known_to_fit_and_no_arm_before_the_base_model_is_measured(name: str) -> None:
+    matrix = read_matrix(BUILT_IN / f"{name}.toml")
+    entries = expand(matrix, matrix.arms, None)
+    behind = {gate.name: {e.name for e in waiting} for gate, _, waiting in gate_entries(matrix, entries)}
+    read_by = {gate.name: read.name for gate, read, _ in gate_entries(matrix, entries)}
+    assert entries[0].kind == "fit" and entries[0].name == read_by["fits"]
+    assert behind["fits"] == {e.name for e in entries} - {read_by["fits"]}
+    assert read_by["base"] == f"eval-{BASE}-s0" and behind["base"] == {e.name for e in entries if e.kind == "train"}
+
+
+def test_a_fit_tries_the_arm_it_is_of_at_that_arms_numbers_and_the_evaluations_shape(tmp_path: Path) -> None:
+    jobs = """
+[[job]]
+name = "try"
+kind = "fit"
+OF
+[[job]]
+name = "eval"
+kind = "eval"
+config = { eval_problems = 113, eval_samples = 10, markers = "held_out" }
+[budget]"""
+    entry = fit_of(tmp_path, jobs.replace("OF", 'of = ["vanilla-hot"]'))
+    assert (entry.kind, entry.name, entry.arm) == ("fit", "try-s41", "vanilla")
+    assert entry.source.config == {"temperature": 1.0, "eval_problems": 113, "eval_samples": 10}  # posed as in training
+    assert "temperature" not in fit_of(tmp_path, jobs.replace("OF", "")).source.config  # of the first arm
+    assert "temperature" not in fit_of(tmp_path, jobs.replace("OF", 'of = ["vanilla-hot"]'), "vanilla").source.config
+    of_its_own = fit_of(tmp_path, jobs.replace("OF", "config = { eval_samples = 3 }\nseed = 7"))
+    assert of_its_own.name == "try-s7" and of_its_own.source.config["eval_samples"] == 3
+
+
+def fit_of(tmp_path: Path, jobs: str, *labels: str) -> Entry:
+    matrix = read(tmp_path, GOOD.replace("[budget]", jobs, 1))
+    return expand(matrix, [arm for arm in matrix.arms if not labels or arm.label in labels], None)[0]
 
 
 def test_unknown_plan_names_the_choices() -> None:
