@@ -20,6 +20,7 @@ from core.spec import RunSpec, TrainConfig, parse_set, resolve_config, run_id
 from core.statistics.evaluations import PROTOCOL, evaluations
 from orchestrator.planning.matrix import BASE, BASE_SEED, Job, parse_matrix
 from orchestrator.planning.plan import Draft
+from orchestrator.planning.resolve import with_model
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import shape
@@ -139,8 +140,9 @@ class Protocol:
             given = sorted(name for name in changed if name.startswith(("problems", "model")))
             if given:
                 raise ValueError(f"{given[0]} cannot be set; an evaluation takes the training run's own rows and model")
-            return resolve_config(spec.preset, settings | changed)
-        except ValueError as error:
+            config = resolve_config(spec.preset, settings | changed)
+            return config if config.model_sha256 else with_model(config)  # older plans had the directory's path alone
+        except (ValueError, OSError) as error:
             raise Refused(f"evaluation of {spec.run_id}: {error}") from None
 
 

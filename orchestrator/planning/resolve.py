@@ -104,19 +104,18 @@ def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str
     problem = arm_problem(source.name, config) if isinstance(source, Arm) else None
     if problem:
         raise Refused(f"{where}: {problem}")
-    return _with_model(config, where)
+    try:
+        return with_model(config)
+    except OSError as error:
+        raise Refused(f"{where}: model {config.model!r} cannot be read: {error}") from None
 
 
-def _with_model(config: TrainConfig, where: str) -> TrainConfig:
-    """A model's directory by its whole path, because runs start elsewhere; its contents are what is registered."""
+def with_model(config: TrainConfig) -> TrainConfig:
+    """A model's directory by its whole path, because runs start elsewhere, and its contents' hash. Raises OSError."""
     directory = Path(config.model).expanduser()
     if config.model in BUILT_IN_MODELS or not (directory / "config.json").is_file():
         return config
-    try:
-        found = content_sha256(directory)
-    except OSError as error:
-        raise Refused(f"{where}: model {config.model!r} cannot be read: {error}") from None
-    return dataclasses.replace(config, model=str(directory.resolve()), model_sha256=found)
+    return dataclasses.replace(config, model=str(directory.resolve()), model_sha256=content_sha256(directory))
 
 
 def inputs(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:

@@ -22,6 +22,7 @@ from support import in_process
 from support.benchmark_row import benchmark_row
 from support.fake_home import FakeHome, tree, until
 from support.plan_files import CHAIN
+from support.stored_plans import model_at
 
 SMALL = ("steps=1", "eval_every=1", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
 TINY = ("eval_problems=1", "eval_samples=1", "max_new=6")
@@ -54,6 +55,17 @@ def whose(home: Home, plan: PlanDir, *names: str, **flags: Any) -> dict[str, str
     draft = agenda(home, plan, names, **flags).draft
     assert draft is not None
     return {f"{s.label}-s{s.seed}": s.of.rpartition("-")[0] for s in draft.specs}
+
+
+def test_evaluations_of_an_older_plan_register_the_models_contents(home: Home, tmp_path: Path) -> None:
+    """Plans of schema 1 had a model's directory by its path."""
+    of = planned(home, "", f"model={model_at(tmp_path / 'model')}", seeds="41")
+    called_done(of)
+    spec = durable.read_json(of.runs()[0].spec_path)
+    known = spec["config"].pop("model_sha256")
+    durable.write_json(of.runs()[0].spec_path, spec)
+    draft = agenda(home, of).draft
+    assert draft is not None and {s.config.model_sha256 for s in draft.specs} == {known} != {""}
 
 
 # ---- the command, with a queue

@@ -41,6 +41,7 @@ def test_smollm2_trains_on_real_rows_and_resumes(tmp_path: Path) -> None:
     ]
     settings += ["checkpoint_every=1", "micro_batch=2", "grad_checkpointing=false", "grade_workers=1"]
     settings += ["model=smollm2-135m", "device=cpu", "dtype=float32", "disk_floor_gb=0.5", "require_solves=false"]
+    settings += ["threads=2"]
     command = [sys.executable, "-m", "orchestrator.cli", "--home", str(tmp_path), "plan", "fast", "--arms", "vanilla"]
     command += ["--seeds", "7", "--slots", "1", "--problems", str(rows), *(f"--set={s}" for s in settings)]
     subprocess.run(command, check=True, cwd=real_run.REPO)
