@@ -12,12 +12,14 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
+from core.model.end_of_turn import end_of_turn
 from core.runs.cache import cache_folder
 
 NANO = Path(__file__).parents[1] / "environment" / "nano" / "model"
@@ -41,8 +43,12 @@ class LanguageModel:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def encode_completion(self, text: str) -> list[int]:
-        """A completion as the model itself would have written it: its tokens, then the end token."""
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+        """A completion as the model itself would have written it: its tokens, then the end of its turn."""
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.end_id]
+
+    @cached_property
+    def end_id(self) -> int:
+        return end_of_turn(self.tokenizer)
 
     def decode(self, tokens: Sequence[int]) -> str:
         """A completion's text; the end token is no part of it."""
@@ -72,7 +78,7 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     """Chat models name several end tokens in their generation config; missing one lets completions run on."""
     listed = getattr(model.generation_config, "eos_token_id", None)
     ids = [listed] if isinstance(listed, int) else list(listed or [])
-    return frozenset([*ids, tokenizer.eos_token_id])
+    return frozenset([*ids, end_of_turn(tokenizer)])
 
 
 def _random_model(vocabulary: int) -> Qwen3ForCausalLM:
