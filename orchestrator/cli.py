@@ -65,6 +65,7 @@ def plan(
     seeds: Annotated[str | None, typer.Option(metavar="41,42", help="these seeds instead of the plan's")] = None,
     slots: Annotated[int | None, typer.Option(help="runs at a time; `submit --slots` may say fewer")] = None,
     problems: Annotated[str | None, typer.Option(metavar="FILE.jsonl", help="train on these benchmark rows")] = None,
+    held_out: Annotated[str | None, typer.Option(metavar="FILE.jsonl", help="evaluate on these rows alone")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", metavar="key=value", help="any config field")] = None,
     probe: Annotated[bool, typer.Option("--probe", help="a few steps of the first run instead, to price it")] = False,
     fallback: Annotated[
@@ -84,13 +85,13 @@ def plan(
 
     here = _home(ctx, home)
     if fallback is not None:
-        if matrix or arms or seeds or slots or problems or overrides or probe:
+        if matrix or arms or seeds or slots or problems or held_out or overrides or probe:
             raise Refused("--fallback takes the newest plan (or --plan) as it is; leave the other choices out")
         draft = planning.draft_fallback(choose_plan(here, plan), fallback)
     elif matrix is None:
         raise Refused(f"no plan named; choose from {', '.join(built_in_names())}, or give a path to a .toml file")
     else:
-        choices = read_choices(arms, seeds, slots, problems, overrides or [])
+        choices = read_choices(arms, seeds, slots, problems, overrides or [], held_out)
         make = planning.draft_probe if probe else planning.draft_plan
         draft = make(read_matrix(find_matrix(matrix)), choices)
     planning.require_room(here, draft)

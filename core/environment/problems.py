@@ -185,16 +185,21 @@ def partition(problems: Sequence[Problem], modes: Sequence[str]) -> list[str]:
 
 
 def train_and_held_out(
-    problems: Sequence[Problem], share: float, not_unique: str = KEEP
+    problems: Sequence[Problem], share: float, not_unique: str = KEEP, held_out: Sequence[Problem] = ()
 ) -> tuple[list[Problem], list[Problem]]:
-    """The newest ids are held out: a model is likelier to have seen the older problems.
+    """By age: `held_out` where a file of its own gives them, else the newest ids: older problems are likelier known.
 
     not_unique = LEAVE_OUT: problems whose prompts admit other answers than the listed one are not trained on. They stay
     among the held-out ones, so that evaluations remain comparable and give their figures with and without them.
     """
-    by_age = sorted(problems, key=lambda p: (len(p.problem_id), p.problem_id))
-    count = max(1, round(share * len(by_age)))
-    return [p for p in by_age[:-count] if not_unique == KEEP or p.rule.unique], by_age[-count:]
+    ordered = _by_age(problems)
+    count = 0 if held_out else max(1, round(share * len(ordered)))
+    train, newest = ordered[: len(ordered) - count], ordered[len(ordered) - count :]
+    return [p for p in train if not_unique == KEEP or p.rule.unique], _by_age(held_out) or newest
+
+
+def _by_age(problems: Sequence[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda p: (len(p.problem_id), p.problem_id))
 
 
 def load_problems(path: Path | str, prompts: bool = True) -> list[Problem]:

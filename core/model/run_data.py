@@ -87,7 +87,9 @@ def halves(run: RunDir, config: TrainConfig) -> tuple[list[Problem], list[Proble
     """The problems to train on and those held out, long prompts among them. Raises DataError."""
     if config.problems == "nano":
         return list(world.problems("train", NANO_TRAIN)), list(world.problems("held_out", NANO_HELD_OUT))
-    return train_and_held_out(_rows(run, config), config.held_out_share, config.not_unique)
+    rows = _rows(run.problems_path, config.problems_sha256)
+    held_out = _rows(run.held_out_path, config.held_out_sha256) if config.held_out_sha256 else []
+    return train_and_held_out(rows, config.held_out_share, config.not_unique, held_out)
 
 
 def held_out_tasks(run: RunDir, config: TrainConfig, policy: Policy) -> list[Task]:
@@ -162,9 +164,9 @@ def _teachers(run: RunDir, config: TrainConfig, policy: Policy) -> TeacherPool:
     return TeacherPool(fitting, whole.sha256)
 
 
-def _rows(run: RunDir, config: TrainConfig) -> list[Problem]:
+def _rows(path: Path, sha256: str) -> list[Problem]:
     try:
-        return load_problems(_input(run.problems_path, config.problems_sha256))
+        return load_problems(_input(path, sha256))
     except ValueError as error:
         raise DataError(str(error)) from error
 

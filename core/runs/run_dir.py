@@ -2,6 +2,7 @@
 
     spec.json            written once, by plan
     problems.jsonl       the benchmark rows it trains on, where it does (hash in the spec); so are
+    held_out.jsonl       the rows that only evaluate, where the plan has a file of them, and
     pairs.jsonl, teacher.jsonl   contrastive pairs and teacher rollouts of the user's own
     direction.safetensors        the hack direction it started with, where it uses one
     submissions.jsonl    one line per submission; its number is the attempt's, and the fencing token
@@ -71,6 +72,10 @@ class RunDir:
     @property
     def problems_path(self) -> Path:
         return self.path / "problems.jsonl"
+
+    @property
+    def held_out_path(self) -> Path:
+        return self.path / "held_out.jsonl"
 
     @property
     def pairs_path(self) -> Path:

@@ -24,6 +24,7 @@ from orchestrator.planning.resolve import with_model
 from orchestrator.refusal import FAILED, Refused
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.pace import shape
+from orchestrator.state.run_inputs import missing_rows, rows_of
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import SCHEMA, PlanDir, all_plans, evaluated_plan, find_run, read_spec
@@ -36,7 +37,9 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 # Config fields by which two eval runs of the same weights are one evaluation.
 ASKED = tuple(
-    name for name in (*PROTOCOL, "held_out_share", "eval_problems") if name in TrainConfig.__dataclass_fields__
+    name
+    for name in (*PROTOCOL, "held_out_share", "held_out_sha256", "eval_problems")
+    if name in TrainConfig.__dataclass_fields__
 )
 
 
@@ -50,7 +53,7 @@ class Subject:
     run: RunDir | None
     config: TrainConfig  # of its evaluation
     preset: str
-    problems: Path | None  # the training run's own copy of the rows
+    rows: dict[str, Path]  # the training run's own copies of them, by their names there
 
     @property
     def name(self) -> str:
@@ -137,7 +140,8 @@ class Protocol:
         settings = dataclasses.asdict(start or spec.config) | ({} if start else self.job.config)
         try:
             changed = dict(parse_set(text) for text in self.overrides)
-            given = sorted(name for name in changed if name.startswith(("problems", "model")))
+            own = ("problems", "held_out_sha256", "model")
+            given = sorted(name for name in changed if name.startswith(own))
             if given:
                 raise ValueError(f"{given[0]} cannot be set; an evaluation takes the training run's own rows and model")
             config = resolve_config(spec.preset, settings | changed)
@@ -190,12 +194,13 @@ def _base(first: RunDir, protocol: Protocol) -> Subject:
     return Subject(BASE, "", BASE_SEED if seed is None else seed, None, config, spec.preset, _rows(first, config))
 
 
-def _rows(run: RunDir, config: TrainConfig) -> Path | None:
+def _rows(run: RunDir, config: TrainConfig) -> dict[str, Path]:
     if config.problems != "rows":
-        return None
-    if not run.problems_path.is_file():
-        raise Refused(f"{run.problems_path} is missing, so there are no problems to evaluate on; plan its plan again")
-    return run.problems_path
+        return {}
+    missing = missing_rows(run, config)
+    if missing:
+        raise Refused(f"{missing[0]} is missing, so there are no problems to evaluate on; plan its plan again")
+    return {path.name: path for path in rows_of(run, config)}
 
 
 def _chosen(home: Home, plan: PlanDir, names: Sequence[str]) -> set[str] | None:
@@ -268,7 +273,7 @@ def _draft(of: PlanDir, job: Job, subjects: Sequence[Subject], lost: Sequence[st
         for spec in specs
     ]
     content = head | {"hash": plan_hash, "snapshot": frozen, "runs": rows, "gates": []}
-    files = {labels[s.of]: {"problems.jsonl": s.problems} if s.problems else {} for s in subjects}
+    files = {labels[s.of]: s.rows for s in subjects}
     return Draft(content, specs, files, source)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import shutil
 import tempfile
@@ -17,20 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.environment import audit
-from core.environment.problems import Problem
 from core.runs import durable, versions
 from core.runs.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, run_id
 from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
 from orchestrator.planning.matrix import Gate, Matrix, parse_matrix
+from orchestrator.planning.problem_files import ProblemFiles, read_problem_files
 from orchestrator.planning.readiness import missing_here, threads_beyond_cores
 from orchestrator.planning.resolve import (
     Choices,
     chosen_arms,
     inputs,
-    read_problems,
-    require_enough_rows,
     resolve,
     slots_of,
 )
@@ -66,17 +62,14 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     arms = chosen_arms(matrix, choices.arms)
     cores = len(os.sched_getaffinity(0))
     slots = slots_of(choices.slots, cores, resolve(matrix, arms[0], choices, {}).device)
-    given: dict[str, Any] = {}
-    rows: list[Problem] = []
-    if choices.problems is not None:
-        rows = read_problems(choices.problems)
-        given |= {"problems": "rows", "problems_sha256": hashlib.sha256(choices.problems.read_bytes()).hexdigest()}
+    rows = read_problem_files(choices.problems, choices.held_out)
+    given: dict[str, Any] = dict(rows.given) if rows else {}
     entries = expand(matrix, arms, choices.seeds)
     configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
     files = {e.label: inputs(matrix, e.source, choices) for e in entries}
-    if choices.problems is not None:
-        for arm in arms:
-            require_enough_rows(choices.problems, rows, arm.label, configs[arm.label])
+    for arm in arms:
+        if rows:
+            rows.require_enough(arm.label, configs[arm.label])
     gates = gate_entries(matrix, entries)
     for gate, _, _ in gates:
         _require_fallback(matrix, gate, entries, choices, given, rows)
@@ -111,8 +104,8 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
         "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
     if rows:
-        content["rows"] = {"count": len(rows), "not_unique": audit.not_unique(rows)}
-    return Draft(content, specs, files, source, tuple(_notes(specs, slots)))
+        content["rows"] = rows.content(configs[arms[0].label])
+    return Draft(content, specs, files, source, (*_notes(specs, slots), *(rows.notes if rows else ())))
 
 
 def draft_fallback(plan: PlanDir, name: str) -> Draft:
@@ -139,7 +132,8 @@ def _with_own_copies(plan: PlanDir, choices: Choices) -> Choices:
         for name, value in choices.overrides
     )
     problems = run.problems_path if choices.problems is not None else None
-    return dataclasses.replace(choices, problems=problems, overrides=overrides)
+    held_out = run.held_out_path if choices.held_out is not None else None
+    return dataclasses.replace(choices, problems=problems, held_out=held_out, overrides=overrides)
 
 
 def draft_probe(matrix: Matrix, choices: Choices) -> Draft:
@@ -240,15 +234,15 @@ def _spec(
 
 
 def _require_fallback(
-    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any], rows: list[Problem]
+    matrix: Matrix, gate: Gate, entries: list[Entry], choices: Choices, given: dict[str, Any], rows: ProblemFiles | None
 ) -> None:
     """A fallback that could not be planned is found now, not when the gate has failed at night."""
     if gate.fallback:
         try:
             for entry in entries:
                 config = resolve(matrix, entry.source, _with_fallback(choices, gate.fallback), given)
-                if choices.problems is not None and entry.kind == "train":
-                    require_enough_rows(choices.problems, rows, entry.label, config)
+                if rows and entry.kind == "train":
+                    rows.require_enough(entry.label, config)
         except Refused as refusal:
             raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
 

@@ -17,13 +17,14 @@ def powers(content: dict[str, Any], specs: Sequence[RunSpec]) -> dict[str, Power
     found = {}
     for h in Registered.of_plan(content).hypotheses:
         effect = h.thresholds.get("drop_at_least")
-        design = _design(h.treatment, h.baseline, specs)
+        design = _design(h.treatment, h.baseline, specs, content.get("rows", {}).get("held_out"))
         if effect and design is not None and effect < 100 * design.baseline:
             found[h.name] = power_of(design, effect, ALPHA)
     return found
 
 
-def _design(treatment: str, baseline: str, specs: Sequence[RunSpec]) -> Design | None:
+def _design(treatment: str, baseline: str, specs: Sequence[RunSpec], held_out: int | None) -> Design | None:
+    """`held_out`: the problems that there are to evaluate on; None: not known yet, or nano's own."""
     trained = {
         label: {s.seed: s for s in specs if s.kind == "train" and s.label == label} for label in (treatment, baseline)
     }
@@ -32,7 +33,9 @@ def _design(treatment: str, baseline: str, specs: Sequence[RunSpec]) -> Design |
         return None
     run = trained[treatment][min(seeds)]
     evaluation = next((s for s in specs if s.kind == "eval" and s.of == run.run_id), run)
-    return Design(evaluation.config.eval_problems, evaluation.config.eval_samples, len(seeds))
+    asked = evaluation.config.eval_problems
+    problems = asked if held_out is None else min(asked, held_out)
+    return Design(problems, evaluation.config.eval_samples, len(seeds))
 
 
 def lines(found: dict[str, Power]) -> list[str]:

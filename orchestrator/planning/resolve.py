@@ -11,7 +11,6 @@ from typing import Any
 
 from core.arm_rules import ARM_NAMES, arm_problem
 from core.environment.pairs import load_pairs
-from core.environment.problems import Problem, load_problems, train_and_held_out
 from core.environment.teacher_pool import read_rows as read_teacher_rows
 from core.runs.model_directory import content_sha256
 from core.spec import BUILT_IN_MODELS, TrainConfig, choices_of, parse_set, resolve_config
@@ -28,6 +27,7 @@ class Choices:
     seeds: tuple[int, ...] | None = None
     slots: int | None = None
     problems: Path | None = None
+    held_out: Path | None = None
     overrides: tuple[tuple[str, Any], ...] = ()  # text, as --set gives it, or typed values
 
     def to_json(self) -> dict[str, Any]:
@@ -36,6 +36,7 @@ class Choices:
             "seeds": list(self.seeds) if self.seeds is not None else None,
             "slots": self.slots,
             "problems": str(self.problems.absolute()) if self.problems else None,
+            "held_out": str(self.held_out.absolute()) if self.held_out else None,
             "overrides": [list(pair) for pair in self.overrides],
         }
 
@@ -46,12 +47,18 @@ class Choices:
             seeds=tuple(data["seeds"]) if data["seeds"] is not None else None,
             slots=data["slots"],
             problems=Path(data["problems"]) if data["problems"] is not None else None,
+            held_out=Path(data["held_out"]) if data.get("held_out") is not None else None,  # older plans have none
             overrides=tuple((key, value) for key, value in data["overrides"]),
         )
 
 
 def read_choices(
-    arms: str | None, seeds: str | None, slots: int | None, problems: str | None, overrides: Sequence[str]
+    arms: str | None,
+    seeds: str | None,
+    slots: int | None,
+    problems: str | None,
+    overrides: Sequence[str],
+    held_out: str | None = None,
 ) -> Choices:
     """The flags of `grpoq plan`, checked as far as they can be alone."""
     numbers = None
@@ -68,7 +75,8 @@ def read_choices(
         pairs = tuple(parse_set(text) for text in overrides)
     except ValueError as error:
         raise Refused(str(error)) from None
-    return Choices(names, numbers, slots, Path(problems).expanduser() if problems else None, pairs)
+    rows, kept = (Path(file).expanduser() if file else None for file in (problems, held_out))
+    return Choices(names, numbers, slots, rows, kept, pairs)
 
 
 def chosen_arms(matrix: Matrix, wanted: tuple[str, ...] | None) -> list[Arm]:
@@ -90,11 +98,12 @@ def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str
     """Preset, then what grpoq computes (`given`), then the matrix, then the arm or job, then --set: the later wins."""
     overrides = given | matrix.config | source.config | dict(choices.overrides)
     where = f"plan {matrix.name}, {'arm ' + source.label if isinstance(source, Arm) else 'job ' + source.name}"
-    flags = {"problems": "--problems FILE.jsonl", **{name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}}
-    for name, flag in (flags | {"model": "--set model=DIR"}).items():
+    flags = {"problems": "--problems FILE.jsonl", "held_out": "--held-out FILE.jsonl", "model": "--set model=DIR"}
+    flags |= {name: f"--set {name}=FILE.jsonl" for name in OWN_FILES}
+    for name, flag in flags.items():
         if f"{name}_sha256" in overrides and f"{name}_sha256" not in given:
-            raise Refused(f"{name}_sha256 cannot be set by hand; give the file with {flag}")
-    overrides |= {name: value for name, value in given.items() if name.startswith("problems")}
+            raise Refused(f"{name}_sha256 cannot be set by hand; give it with {flag}")
+    overrides |= {name: value for name, value in given.items() if name.startswith(("problems", "held_out"))}
     for name, path in own_files(matrix, source, choices).items():
         overrides |= {name: "file", f"{name}_sha256": _checked_sha256(name, path)}
     try:
@@ -121,7 +130,8 @@ def with_model(config: TrainConfig) -> TrainConfig:
 def inputs(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
     """The user's files that runs of this arm or job get copies of, by their names there."""
     found = {f"{name}.jsonl": path for name, path in own_files(matrix, source, choices).items()}
-    return found | ({"problems.jsonl": choices.problems} if choices.problems is not None else {})
+    rows = {"problems.jsonl": choices.problems, "held_out.jsonl": choices.held_out}
+    return found | {name: path for name, path in rows.items() if path is not None}
 
 
 def own_files(matrix: Matrix, source: Arm | Job, choices: Choices) -> dict[str, Path]:
@@ -149,22 +159,3 @@ def slots_of(wanted: int | None, cores: int, device: str) -> int:
         raise Refused(f"--slots {wanted}, but this machine lends {cores} cores; use at most that many")
     default = max(1, gpu_count()) if device == "cuda" else 2
     return wanted or min(default, cores)
-
-
-def require_enough_rows(path: Path, rows: Sequence[Problem], label: str, config: TrainConfig) -> None:
-    """Here, so that a plan that cannot take its first step is never made."""
-    train = len(train_and_held_out(rows, config.held_out_share, config.not_unique)[0])
-    needed = config.batch // config.completions
-    if train < needed:
-        raise Refused(
-            f"--problems {path}: {len(rows)} rows leave {train} to train on, and a step of arm {label} "
-            f"asks {needed} (batch / completions); add rows, or lower batch with --set batch=N"
-        )
-
-
-def read_problems(path: Path) -> list[Problem]:
-    """Raises Refused, with the line, where the file holds no benchmark rows."""
-    try:
-        return load_problems(path)
-    except (OSError, ValueError) as error:
-        raise Refused(f"--problems: {error}") from None

@@ -17,6 +17,7 @@ from orchestrator.state import gates
 from orchestrator.state.blinding import record_reopening
 from orchestrator.state.observed_plan import ObservedPlan
 from orchestrator.state.observed_run import record_retry
+from orchestrator.state.run_inputs import missing_rows
 from orchestrator.store import snapshot
 from orchestrator.store.home import Home
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec
@@ -175,11 +176,9 @@ def _require_runnable(home: Home, plan: PlanDir) -> None:
         spec = read_spec(run)
         open_configs += [] if run.has_result() else [spec.config]
         floor = max(floor, spec.config.disk_floor_gb)
-        if spec.config.problems == "rows" and not run.problems_path.is_file():
-            raise Refused(
-                f"{run.problems_path} is missing: {plan.plan_id} trains on benchmark rows; "
-                f"plan again with --problems FILE.jsonl"
-            )
+        for path in missing_rows(run, spec.config):
+            flags = "--problems FILE.jsonl" + (" --held-out FILE.jsonl" if spec.config.held_out_sha256 else "")
+            raise Refused(f"{path} is missing: {plan.plan_id} takes benchmark rows; plan again with {flags}")
     missing = missing_here(open_configs)
     if missing:
         raise Refused("; ".join(missing))

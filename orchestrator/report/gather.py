@@ -38,7 +38,8 @@ from orchestrator.state.observed_plan import ObservedPlan
 EXAMPLES_PER_LABEL = 1
 # What runs that are compared must have alike, whatever their arms do: docs/protocol.md 6.2's guard.
 ALIKE = (
-    *("model", "problems", "problems_sha256", "held_out_share", "not_unique", "modes", "hint", "hint_seed"),
+    *("model", "problems", "problems_sha256", "held_out_share", "held_out_sha256", "not_unique"),
+    *("modes", "hint", "hint_seed"),
     *("adapter", "lora_r", "lora_alpha", "batch", "completions", "max_prompt", "max_new", "temperature", "top_p"),
     *("reward_compiles", "reward_solves", "reward_variety", "advantage", "aggregate", "clip", "kl", "skip_tied"),
     *("logp_temperature", "loss_micro_batch", "loss_ranks", "kl_cap", "warmup_from_zero", "order"),

@@ -23,6 +23,7 @@ from orchestrator.queue.processes import workers
 from orchestrator.queue.watch import is_running
 from orchestrator.refusal import Refused
 from orchestrator.state.observed_plan import ObservedPlan
+from orchestrator.state.run_inputs import missing_rows
 from orchestrator.store import snapshot
 from orchestrator.store.home import NETWORK_FILE_SYSTEMS, Home, file_system
 from orchestrator.store.plan_dir import PlanDir, all_plans, read_spec, unreadable_plans
@@ -141,6 +142,8 @@ def _plan(plan: PlanDir) -> Iterator[str]:
             yield str(refusal)
         else:
             configs += [] if run.has_result() else [spec.config]
+            missing = [] if run.has_result() else missing_rows(run, spec.config)
+            yield from (f"{path} is missing: plan {plan.plan_id} again, with the files of then" for path in missing)
     changed = "" if torn else difference(plan)
     if changed:
         yield changed

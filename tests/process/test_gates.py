@@ -104,16 +104,22 @@ def test_a_fallback_trains_on_the_rows_that_were_planned_whatever_became_of_the_
 ) -> None:
     rows_file = tmp_path / "rows.jsonl"
     rows_file.write_text("".join(json.dumps(ROW | {"id": number}) + "\n" for number in range(12)))
+    held_out = tmp_path / "held_out.jsonl"
+    newer = [ROW["prompt"][0], {"role": "user", "content": "another one, and should pass all tests"}]
+    held_out.write_text(json.dumps(ROW | {"id": 99, "prompt": newer}) + "\n")
     (fake.home.path / "chain.toml").write_text(PLAN)
-    fake.grpoq("plan", str(fake.home.path / "chain.toml"), "--slots", "1", "--problems", str(rows_file))
+    files = ["--problems", str(rows_file), "--held-out", str(held_out)]
+    fake.grpoq("plan", str(fake.home.path / "chain.toml"), "--slots", "1", *files)
     submit(fake, GRPOQ_FAKE_FIGURES="hack_rate=0.125")
     fake.grpoq("wait", "--timeout", "60", expect=1)
     old = choose_plan(fake.home, None)
     rows_file.unlink()
+    held_out.unlink()
     fake.grpoq("plan", "--fallback", "h4")
     runs = [*old.runs(), *choose_plan(fake.home, None).runs()]
-    assert len({durable.read_json(run.spec_path)["config"]["problems_sha256"] for run in runs}) == 1
-    assert len(runs) == 14 and all(run.problems_path.is_file() for run in runs)
+    for name in ("problems_sha256", "held_out_sha256"):
+        assert len({durable.read_json(run.spec_path)["config"][name] for run in runs} - {""}) == 1
+    assert len(runs) == 14 and all(run.problems_path.is_file() and run.held_out_path.is_file() for run in runs)
 
 
 def test_the_next_command_names_a_plan_that_is_not_the_newest(fake: FakeHome) -> None:
