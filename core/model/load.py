@@ -5,7 +5,6 @@ All of them come as one `LanguageModel`: a causal LM, its tokenizer, and the two
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import importlib.util
 import shutil
@@ -17,10 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from core.model.end_of_turn import end_of_turn
+from core.model.finite import not_finite
 from core.runs.cache import cache_folder
+from core.weights.places import hub_copy, is_hub_id
+from core.weights.problem import SMOLLM2, model_problem
 
 NANO = Path(__file__).parents[1] / "environment" / "nano" / "model"
 
@@ -63,15 +66,37 @@ def load(name: str, device: str = "cpu", dtype: str = "float32") -> LanguageMode
         tokenizer = AutoTokenizer.from_pretrained(NANO)
         model: Any = _random_model(len(tokenizer))
     else:
-        folder = {"nano": lambda: str(NANO), "smollm2-135m": lambda: str(smollm2_folder())}.get(name, lambda: name)()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder)
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch_dtype)
-        except (OSError, ValueError) as error:
-            raise DataError(f"model {name!r} could not be loaded: {str(error).splitlines()[0]}") from error
+        tokenizer, model = _from_files(_folder(name), torch_dtype)
     model.requires_grad_(False)
     model.eval()
     return LanguageModel(model.to(device=device, dtype=torch_dtype), tokenizer, _end_ids(model, tokenizer))
+
+
+def _folder(name: str) -> Path:
+    """Where the model's files lie; never on the network. Raises DataError where they are missing or broken."""
+    problem = model_problem(name)
+    if problem is not None:
+        raise DataError(problem.sentence)
+    if name in ("nano", SMOLLM2):
+        return NANO if name == "nano" else smollm2_folder()
+    return (hub_copy(name) if is_hub_id(name) else None) or Path(name).expanduser()
+
+
+def _from_files(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Tokenizer and model. Raises DataError where a part of them cannot be read, is in no file, or is no number."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DataError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
+    model, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers would draw them at random
+        raise DataError(f"{folder}: {len(missing)} tensors of the model are in no file of weights, {missing[0]} first")
+    broken = not_finite(model.named_parameters())
+    if broken:
+        raise DataError(f"{folder}: {broken}")
+    return tokenizer, model
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
@@ -127,16 +152,3 @@ def _smollm2_gguf() -> Path:
     if not found:
         raise DataError("SmolLM2's weights are not installed; get them with `uv run just download-model`")
     return found[0]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Fetch or convert a model once, so that runs find it in the cache.")
-    parser.add_argument("model", nargs="?", default="smollm2-135m")
-    name = parser.parse_args().model
-    language_model = load(name)
-    count = sum(p.numel() for p in language_model.model.parameters())
-    print(f"{name}: {count / 1e6:.1f} M parameters, {len(language_model.tokenizer)} tokens, ready")
-
-
-if __name__ == "__main__":
-    main()

@@ -14,7 +14,7 @@ from core.runs.cache import cache_folder
 from core.runs.run_dir import RunDir
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SHELL")
-INHERITED_PREFIXES = ("LC_", "GRPOQ_", "CUDA_", "NVIDIA_", "XDG_CACHE_", "HF_HOME", "HF_HUB_OFFLINE")
+INHERITED_PREFIXES = ("LC_", "GRPOQ_", "CUDA_", "NVIDIA_", "XDG_CACHE_", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
 SECRET_WORDS = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "KEY", "AUTH")
 
 

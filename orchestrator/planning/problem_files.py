@@ -46,7 +46,7 @@ class ProblemFiles:
 
 
 def read_problem_files(problems: Path | None, held_out: Path | None) -> ProblemFiles | None:
-    """None without --problems. Raises Refused for a bad row, by its line, and where held-out rows are trained on."""
+    """None without --problems. Raises Refused for a bad row, by its line, and for held-out rows to be trained on."""
     if problems is None:
         if held_out is not None:
             raise Refused(f"--held-out {held_out} without --problems: what is to be trained on? {BUILD}")

@@ -14,6 +14,7 @@ from core.environment.pairs import load_pairs
 from core.environment.teacher_pool import read_rows as read_teacher_rows
 from core.runs.model_directory import content_sha256
 from core.spec import BUILT_IN_MODELS, TrainConfig, choices_of, parse_set, resolve_config
+from core.weights.problem import model_problem
 from orchestrator.planning.matrix import Arm, Job, Matrix, seeds_problem
 from orchestrator.planning.readiness import gpu_count
 from orchestrator.refusal import Refused
@@ -113,6 +114,9 @@ def resolve(matrix: Matrix, source: Arm | Job, choices: Choices, given: dict[str
     problem = arm_problem(source.name, config) if isinstance(source, Arm) else None
     if problem:
         raise Refused(f"{where}: {problem}")
+    unusable = model_problem(config.model)
+    if unusable is not None and unusable.severity == "broken":  # what is missing may be there where it is submitted
+        raise Refused(f"{where}: {unusable.sentence}")
     try:
         return with_model(config)
     except OSError as error:

@@ -12,7 +12,8 @@ import pytest
 from support.paths import REPO
 
 OURS = ("core", "worker", "orchestrator")
-LIGHT = ("core.runs", "core.sandbox", "core.environment", "core.statistics", "core.figures")  # rooms without torch
+# rooms without torch
+LIGHT = ("core.runs", "core.sandbox", "core.environment", "core.statistics", "core.figures", "core.weights")
 LIGHT_MODULES = ("core.spec", "core.arm_rules", "core.tripwires", "core.attempt")
 HEAVY = ("torch", "transformers", "peft", "safetensors")
 

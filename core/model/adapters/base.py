@@ -18,7 +18,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+from core.weights.problem import LINEAR_LAYERS
+
+TARGETS = LINEAR_LAYERS
 
 Switch = Callable[[], contextlib.AbstractContextManager[Any]]
 
