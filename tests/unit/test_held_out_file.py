@@ -124,7 +124,7 @@ def test_the_held_out_file_of_data_json_is_never_trained_on(
 def test_a_held_out_file_without_problems_is_refused(source: FakeHome, files: dict[str, str]) -> None:
     with pytest.raises(Refused, match="without --problems"):
         draft(held_out=files["held_out"])
-    with pytest.raises(Refused, match=r"give the rows with --held-out FILE\.jsonl"):
+    with pytest.raises(Refused, match=r"give it with --held-out FILE\.jsonl"):
         draft(MATRIX, "held_out_sha256=00")
 
 

@@ -18,6 +18,7 @@ from orchestrator.planning.resolve import Choices, read_choices
 from orchestrator.store.plan_dir import PlanDir, all_plans, find_run, read_spec
 from orchestrator.store.plan_hash import difference
 from support.fake_home import FakeHome
+from support.model_folder import edited, nano_folder
 from support.stored_plans import OLD, model_at, old_home
 
 
@@ -102,14 +103,16 @@ def test_doctor_and_the_audit_tell_of_an_edited_plan(source: FakeHome) -> None:
 
 def test_a_model_directory_counts_by_its_contents(source: FakeHome, tmp_path: Path) -> None:
     matrix = parse_matrix('name = "m"\npreset = "smoke"\nseeds = [41]\n[[arm]]\nname = "vanilla"\n', "m")
-    here, there = model_at(tmp_path / "here"), model_at(tmp_path / "far" / "there")
+    here, there = nano_folder(tmp_path / "here"), nano_folder(tmp_path / "far" / "there")
     (there / "README.md").write_text("a card says nothing of what is computed")
     one, other = (drafted(matrix, f"model={folder}") for folder in (here, there))
     assert one.plan_id == other.plan_id and one.specs[0].run_id == other.specs[0].run_id
     assert [d.specs[0].config.model for d in (one, other)] == [str(here), str(there)]
     assert one.specs[0].config.model_sha256 == content_sha256(there)
     assert difference(planning.write_plan(source.home, other)[0]) == ""
-    changed = drafted(matrix, f"model={model_at(tmp_path / 'changed', weights=b'1' * 64)}")
+    elsewhere = nano_folder(tmp_path / "changed")
+    edited(elsewhere / "generation_config.json", lambda content: content.update(temperature=0.5))
+    changed = drafted(matrix, f"model={elsewhere}")
     assert changed.content["hash"] != one.content["hash"] and changed.specs[0].run_id != one.specs[0].run_id
 
 
