@@ -74,7 +74,7 @@ class TrainConfig:
     refresh: int = knob(0, "steps between new extractions; 0: the first one stays", at_least=0)
     match: str = knob("rank", "random_V: as many axes as V; or as many as remove as much of the pairs' gradients",
                       ("rank", "energy"))
-    measure: bool = knob(False, "vanilla: extract V and log its columns, change nothing")
+    measure: bool = knob(False, "any arm: extract V and log its columns, change nothing by it")
     # The activation direction: docs/protocol.md 2.2, 4.1
     m: int = knob(16, "singular vectors the mean difference is projected on; 0: the raw difference", at_least=0)
     denoise: str = knob("up_proj", "whose singular vectors: up_proj's right (a reader), down_proj's left (a writer)",
@@ -290,7 +290,7 @@ PRESETS: dict[str, TrainConfig] = {
         model="Qwen/Qwen3-4B", problems="rows", steps=60, batch=32, completions=8, max_prompt=1536, max_new=512,
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, keep_newest=2,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
-        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16", threads=4,
+        pairs="authored", drop_bottom=0.25, measure=True, device="cuda", dtype="bfloat16", threads=4,
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
@@ -299,7 +299,7 @@ PRESETS: dict[str, TrainConfig] = {
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=25, eval_problems=32, eval_samples=1, keep_newest=2,
         keep_every=100,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
-        pairs="authored", drop_bottom=0.25, device="cuda", dtype="bfloat16", threads=4,
+        pairs="authored", drop_bottom=0.25, measure=True, device="cuda", dtype="bfloat16", threads=4,
         micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
 }  # fmt: skip

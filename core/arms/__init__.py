@@ -20,13 +20,14 @@ from core.arms.along_direction import (
     erase_update,
     measure_gradient,
     measure_update,
-    measuring,
+    measured,
     projected,
     route_gradient,
     shrink_update,
 )
 from core.arms.arm import Arm, Step
 from core.environment.task import Prompt
+from core.spec import TrainConfig
 
 
 def without_hint(step: Step, prompts: list[Prompt]) -> list[Prompt]:
@@ -37,7 +38,7 @@ def without_hint(step: Step, prompts: list[Prompt]) -> list[Prompt]:
 ERASE = acting(HACK, "gradient", erase_gradient, measure_update)
 
 ARMS: dict[str, Arm] = {
-    "vanilla": measuring(),
+    "vanilla": Arm(),
     # The benchmark's RL baseline: the same problems, no loophole in the prompt, none in the reward.
     "no_loophole": Arm(rollout=without_hint),
     "projected": projected(),
@@ -66,3 +67,8 @@ ARMS: dict[str, Arm] = {
     "oracle_screen": oracles.SCREEN,
 }
 assert set(ARMS) <= set(ARM_NAMES), sorted(set(ARMS) - set(ARM_NAMES))
+
+
+def arm_of(name: str, config: TrainConfig) -> Arm:
+    """What a run of this arm and config calls; `measure` reads its gradients along V as well. Changes no weight."""
+    return measured(ARMS[name]) if config.measure else ARMS[name]

@@ -1,4 +1,5 @@
-"""Arms that act along V on every step: measure, erase, route, erase_update, and the controls that they must beat.
+"""Arms that act along V on every step: erase, route, erase_update, and the controls that they must beat; and V beside
+any other arm, to be measured along and not used.
 
 What an arm is made of: a source of V (which pairs, and what is done to the axes), and where it is used. A control is
 the same arm with another source. `space` says how V is taken (gradient and update: from NLL gradients; activation: from
@@ -7,8 +8,9 @@ hidden states, lifted) and, in arms that leave it open, where it is used: on the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +25,12 @@ from core.environment.pairs import CLEAN_VS_CLEAN, Pair
 
 NULL_PREFIX = "R/"  # random axes of V's shape, beside which cin is read
 RESIDUAL = "v"  # the unit direction in the residual stream, where lift = subspace uses it itself
+
+log = logging.getLogger(__name__)
+
+
+class NoDirection(RuntimeError):
+    """The pairs give no V."""
 
 
 # ---- where V comes from
@@ -53,7 +61,7 @@ PLACEBO = Source(lambda step: step.extraction_pairs("placebo"))
 
 
 def extracted(step: Step, source: Source, space: str) -> Axes:
-    """V by parameter. Raises RuntimeError where the pairs give none."""
+    """V by parameter. Raises NoDirection where the pairs give none."""
     c, chosen = step.config, source.pairs(step)
     if space == "activation":
         direction = directions.mean_difference(step.policy, chosen, c.token)
@@ -62,7 +70,7 @@ def extracted(step: Step, source: Source, space: str) -> Axes:
     else:
         axes = directions.pair_axes(PartedGradients(step.policy, chosen), c.k, c.tau_axis, c.drop_bottom)
     if not axes:
-        raise RuntimeError(f"{len(chosen)} pairs give no direction: every parameter's differences are zero")
+        raise NoDirection(f"{len(chosen)} pairs give no direction: every parameter's differences are zero")
     device = next(iter(step.adapter.parameters.values())).device
     return {name: V.to(device) for name, V in source.axes(step, axes, chosen).items()}
 
@@ -94,12 +102,12 @@ def refreshed(step: Step, source: Source, space: str) -> None:
 
 
 def measure_gradient(step: Step) -> Axes:
-    """The columns of cin on this step's gradient; returns V."""
+    """The columns of cin on this step's gradient, null where it is zero; returns V."""
     axes, parameters = axes_of(step.state), step.adapter.parameters
     whole = {name: _grad(parameters[name]) for name in axes}
     share = hackward_share(whole, axes)
     null = {name: V for name, V in axes_of(step.state, NULL_PREFIX).items() if name in axes}
-    step.row |= {"cin": share.hackward, "cin_s": share.hackward, "fired": share.fired}
+    step.row |= {"cin": share.hackward, "cin_s": share.hackward, "fired": share.fired, "cos_align": share.cosine}
     step.row["cin_rand"] = hackward_share(whole, null).hackward
     if step.student_gradient is not None:
         students = {name: step.student_gradient[name] for name in axes}
@@ -139,7 +147,8 @@ def measure_update(step: Step, before: dict[str, Tensor]) -> None:
     """cout on what the parameters really did, Adam and weight decay included, and where they stand along V."""
     axes = axes_of(step.state)
     moved = {name: before[name] - step.adapter.parameters[name] for name in axes}  # as a gradient: against the motion
-    step.row["cout"] = hackward_share(moved, axes).hackward
+    share = hackward_share(moved, axes)
+    step.row |= {"cout": share.hackward, "cos_out": share.cosine}
     step.row["v_pos"], step.row["v_share"] = position(dict(step.adapter.parameters), axes)
     parked = [step.adapter.parameters[name] for name in step.adapter.quarantine]
     if parked:
@@ -199,7 +208,7 @@ def erase_residual(step: Step) -> None:
         parameter.grad = kept
         removed += float(along.square().sum())
         whole += float(g.square().sum())
-    step.row["cin"] = (removed / whole) ** 0.5 if whole else 0.0
+    step.row.setdefault("cin", (removed / whole) ** 0.5 if whole else None)  # with `measure` it is V's
 
 
 # ---- the arms
@@ -212,7 +221,7 @@ def acting(source: Source, space: str, gradient: Callable[[Step], object], updat
         refreshed(step, source, space)
         gradient(step)
 
-    return Arm(prepare=lambda step: prepare(step, source, space), gradient=on_gradient, update=update)
+    return Arm(prepare=lambda step: prepare(step, source, space), gradient=on_gradient, update=update, has_axes=True)
 
 
 def control(source: Source) -> Arm:
@@ -225,36 +234,66 @@ def control(source: Source) -> Arm:
     def on_update(step: Step, before: dict[str, Tensor]) -> None:
         (erase_update if step.config.space == "update" else measure_update)(step, before)
 
-    return Arm(prepare=lambda step: prepare(step, source, step.config.space), gradient=on_gradient, update=on_update)
+    return Arm(
+        prepare=lambda step: prepare(step, source, step.config.space),
+        gradient=on_gradient,
+        update=on_update,
+        has_axes=True,
+    )
+
+
+# ---- V beside an arm that does not use it
+
+
+def measured(arm: Arm) -> Arm:
+    """The same arm with V extracted before its first step, and each gradient (before the arm changes it) and each
+    change of the parameters read along it. Nothing is changed by that; where the pairs give no V the columns are null.
+    """
+    if arm.has_axes:
+        return arm
+
+    def on_prepare(step: Step) -> State:
+        return (arm.prepare(step) if arm.prepare else {}) | _to_measure(step)
+
+    def on_gradient(step: Step) -> None:
+        if axes_of(step.state):
+            refreshed(step, HACK, step.config.space)
+            measure_gradient(step)
+        if arm.gradient:
+            arm.gradient(step)
+
+    def on_update(step: Step, before: dict[str, Tensor]) -> None:
+        if arm.update:
+            arm.update(step, before)
+        if axes_of(step.state):
+            measure_update(step, before)
+
+    return replace(arm, prepare=on_prepare, gradient=on_gradient, update=on_update, has_axes=True)
+
+
+def _to_measure(step: Step) -> State:
+    """Extracted here and not read from another run's file: what a row says must not depend on when that run ends."""
+    try:
+        return prepare(step, HACK, step.config.space)
+    except NoDirection as error:
+        log.warning("nothing is measured along V: %s", error)
+        return {}
+
+
+# ---- v1, in either lift
 
 
 def projected() -> Arm:
     """v1: by score_grad along V, or by subspace along the residual direction; the config's `lift` decides."""
-    lifts = {
-        "score_grad": acting(HACK, "activation", erase_gradient, measure_update),
-        "subspace": Arm(prepare=prepare_residual, gradient=erase_residual, update=lambda step, before: None),
+    subspace = Arm(prepare=prepare_residual, gradient=erase_residual)
+    by_lift = {
+        ("score_grad", False): (lifted := acting(HACK, "activation", erase_gradient, measure_update)),
+        ("score_grad", True): lifted,
+        ("subspace", False): replace(subspace, update=lambda step, before: None),
+        ("subspace", True): measured(subspace),
     }
 
     def hook(name: str) -> Callable[..., Any]:
-        return lambda step, *rest: getattr(lifts[step.config.lift], name)(step, *rest)
+        return lambda step, *rest: getattr(by_lift[step.config.lift, step.config.measure], name)(step, *rest)
 
-    return Arm(prepare=hook("prepare"), gradient=hook("gradient"), update=hook("update"))
-
-
-def measuring() -> Arm:
-    """Vanilla: with `measure` V is extracted and its columns logged; nothing is changed."""
-
-    def on_gradient(step: Step) -> None:
-        if step.state:
-            refreshed(step, HACK, step.config.space)
-            measure_gradient(step)
-
-    def on_update(step: Step, before: dict[str, Tensor]) -> None:
-        if step.state:
-            measure_update(step, before)
-
-    return Arm(
-        prepare=lambda step: prepare(step, HACK, step.config.space) if step.config.measure else {},
-        gradient=on_gradient,
-        update=on_update,
-    )
+    return Arm(prepare=hook("prepare"), gradient=hook("gradient"), update=hook("update"), has_axes=True)

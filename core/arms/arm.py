@@ -93,4 +93,5 @@ class Arm:
     update: Callable[[Step, dict[str, Tensor]], None] | None = None
     sees_labels: bool = False
     sees_solutions: bool = False
+    has_axes: bool = False  # it keeps a V of its own and fills the columns of cin and cout
     deploys_ablated: bool = False  # the quarantine is switched off for evaluation and deployment

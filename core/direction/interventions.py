@@ -44,29 +44,33 @@ def remove(g: Tensor, V: Tensor, gate: str, overshoot: float = 1.0, preserve_mag
 
 @dataclass(frozen=True)
 class Share:
-    """How much of a vector points hack-ward, over all parameters that have axes."""
+    """How a vector lies to the hack direction, over all parameters that have axes; all None where the vector is zero."""
 
-    hackward: float  # |relu(V g)| / |g|
-    fired: float  # share of parameters whose own ratio is above FIRED
+    hackward: float | None = None  # |relu(V g)| / |g|, in [0, 1]
+    fired: float | None = None  # share of parameters whose own ratio is above FIRED
+    cosine: float | None = None  # to the sum of all axes, in [-1, 1]; positive: towards the hack
 
 
 def hackward_share(gradients: dict[str, Tensor], axes: Axes) -> Share:
-    """cin of gradients, cout of updates. Zero vectors have no direction: share 0."""
-    squares = [
-        (float((V @ gradients[name].flatten()).relu().square().sum()), float(gradients[name].square().sum()))
-        for name, V in axes.items()
-    ]
+    """cin and cos_align of gradients, cout and cos_out of updates."""
+    along = {name: V @ gradients[name].flatten() for name, V in axes.items()}
+    squares = [(float(c.relu().square().sum()), float(gradients[name].square().sum())) for name, c in along.items()]
     total = sum(whole for _, whole in squares)
+    if not total > 0:
+        return Share()
     ratios = [(part / whole) ** 0.5 if whole > 0 else 0.0 for part, whole in squares]
+    axes_norm = sum(map(len, axes.values())) ** 0.5  # of the sum of orthonormal axes
     return Share(
-        (sum(part for part, _ in squares) / total) ** 0.5 if total > 0 else 0.0,
-        sum(ratio > FIRED for ratio in ratios) / max(1, len(ratios)),
+        (sum(part for part, _ in squares) / total) ** 0.5,
+        sum(ratio > FIRED for ratio in ratios) / len(ratios),
+        sum(float(c.sum()) for c in along.values()) / (total**0.5 * axes_norm),
     )
 
 
-def position(parameters: dict[str, Tensor], axes: Axes) -> tuple[float, float]:
-    """How far parameters that started at zero have moved hack-ward, -sum V theta; their norm's share in span(V)."""
+def position(parameters: dict[str, Tensor], axes: Axes) -> tuple[float, float | None]:
+    """How far parameters that started at zero have moved hack-ward, -sum V theta; their norm's share in span(V), None
+    where they have not moved."""
     along = {name: V @ parameters[name].detach().flatten() for name, V in axes.items()}
     whole = sum(float(parameters[name].detach().square().sum()) for name in axes)
     inside = sum(float(c.square().sum()) for c in along.values())
-    return -sum(float(c.sum()) for c in along.values()), (inside / whole) ** 0.5 if whole > 0 else 0.0
+    return -sum(float(c.sum()) for c in along.values()), (inside / whole) ** 0.5 if whole > 0 else None

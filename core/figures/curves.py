@@ -2,7 +2,8 @@
 
 With three seeds an interval would say more than is known. Panels of one arm show its rates together, panels of one
 column all arms. A step's own value is mostly noise: it is drawn as the mean of that step and the four before it, and
-the title says so. Evaluations on held-out problems are drawn as they are.
+the title says so. Evaluations on held-out problems are drawn as they are. Where a step has no value a line stops and
+begins anew: nothing is drawn across what is not known.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.figures.sheet import Extra, Panel, Pen, Sheet, run_count
 from core.figures.style import ArmStyle, arm_styles, counted
@@ -62,8 +63,11 @@ OF_AN_ARM = (
 OVERVIEW = (("hack_s", "hack_s, in training"), ("gt_s", "gt_s, in training"))
 EVALUATED = (("hack_rate", "hack rate, held-out problems"), ("pass_rate", "pass rate, held-out problems"))
 DIAGNOSTICS = (
+    ("cos_align", "cos_align, towards the hack", None),
     ("cin", "cin (dotted: cin_rand)", "cin_rand"),
+    ("cout", "cout, of the change", None),
     ("kl", "kl, nats a token", None),
+    ("lp_s", "lp_s, nats a token", None),
     ("gn", "gn, gradient norm", None),
     ("comp", "comp, share that compiles", None),
     ("len", "len, tokens a completion", None),
@@ -173,21 +177,26 @@ class _of_all:
             points = track.eval_points(self.name) if self.evaluated else track.points(self.name)
             shown = [(s, scale * v) for s, v in (points if self.evaluated else smoothed(points))]
             drawn += [value for _, value in shown]
+            steps = track.eval_steps if self.evaluated else track.steps
             (line,) = axes.plot(
-                *zip(*shown, strict=True),
+                *with_gaps(steps, shown),
                 color=style.colour,
                 linestyle=style.line,
                 linewidth=1.0,
                 alpha=0.9,
-                marker=style.marker if self.evaluated else "",
-                markersize=3,
+                **({"marker": style.marker, "markersize": 3} if self.evaluated else _lone(steps, shown)),
                 clip_on=False,
             )
             pen.line(line, _said(track, self.name), " %" if self.rate else "", shown, style.place)
             beside = smoothed(track.points(self.beside)) if self.beside else []
             if beside:
                 (other,) = axes.plot(
-                    *zip(*beside, strict=True), color=style.colour, linestyle=(0, (1, 1.6)), linewidth=0.8, alpha=0.8
+                    *with_gaps(track.steps, beside),
+                    color=style.colour,
+                    linestyle=(0, (1, 1.6)),
+                    linewidth=0.8,
+                    alpha=0.8,
+                    **_lone(track.steps, beside),
                 )
                 pen.line(other, _said(track, self.beside or ""), "", beside, style.place)
                 drawn += [value for _, value in beside]
@@ -207,24 +216,41 @@ class _of_one:
                 points = [(step, 100 * value) for step, value in smoothed(track.points(column.name))]
                 if points:
                     (line,) = axes.plot(
-                        *zip(*points, strict=True),
+                        *with_gaps(track.steps, points),
                         color=column.colour,
                         linestyle=(0, column.dash or None),
                         linewidth=1.0,
                         alpha=0.9,
                         clip_on=False,
+                        **_lone(track.steps, points),
                     )
                     pen.line(line, _said(track, column.name), " %", points, self.place)
         _axes(axes, [], 100.0, "% of completions", _last(self.tracks))
 
 
 def smoothed(points: Sequence[tuple[int, float]], over: int = SMOOTHED) -> list[tuple[int, float]]:
-    """Means of each step and the ones before it, at most `over`."""
+    """Means of each step and the ones before it, at most `over`, that are known; none reaches further back than that
+    many steps."""
     found = []
     for n, (step, _) in enumerate(points):
-        last = [value for _, value in points[max(0, n + 1 - over) : n + 1]]
+        last = [value for s, value in points[max(0, n + 1 - over) : n + 1] if s > step - over]
         found.append((step, sum(last) / len(last)))
     return found
+
+
+def with_gaps(steps: Sequence[int], points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    """x and y of a line through the points that breaks at the steps without one (nan)."""
+    known = dict(points)
+    shown = [step for step in steps if points[0][0] <= step <= points[-1][0]]
+    return shown, [known.get(step, math.nan) for step in shown]
+
+
+def _lone(steps: Sequence[int], points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """A dot on each point that has no neighbour: no line would show it."""
+    _, values = with_gaps(steps, points)
+    known = [False, *(not math.isnan(value) for value in values), False]
+    lone = [n - 1 for n in range(1, len(known) - 1) if known[n] and not known[n - 1] and not known[n + 1]]
+    return {"marker": "o", "markersize": 1.6, "markevery": lone} if lone else {}
 
 
 def _top(tracks: Sequence[Track], name: str) -> float:

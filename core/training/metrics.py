@@ -29,8 +29,8 @@ from core.training.grpo import is_tied
 BENCHMARK_BATCH = 256  # generations of one step of the benchmark; the unit of ref_eq
 # Columns that an arm or teacher rollouts fill; null where they do not apply, named so that readers can rely on them.
 OPTIONAL = (
-    *("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cout", "fired", "basis_overlap"),
-    *("dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "grift_acc", "keep", "resid", "rout"),
+    *("rew_t", "gt_t", "hack_t", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cos_align", "cout", "cos_out", "fired"),
+    *("basis_overlap", "dSh", "v_pos", "v_share", "z_std", "factor", "dropped", "grift_acc", "keep", "resid", "rout"),
     *("nll_hack", "nll_clean", "lab_share"),
 )
 LOGGED = (
@@ -46,6 +46,7 @@ LOGGED = (
     "gn",
     "kl",
     "cin",
+    "cos_align",
     "cout",
     "gen",
     "fb",
@@ -116,17 +117,23 @@ def _rate(values: Any) -> float:
     return sum(listed) / len(listed)
 
 
-def loss_columns(students: dict[str, float], teachers: dict[str, float] | None = None) -> dict[str, Any]:
-    """Means over the tokens that entered the gradient; null where every group was tied."""
+def loss_columns(students: dict[str, float], has_kl: bool, teachers: dict[str, float] | None = None) -> dict[str, Any]:
+    """Means over the tokens that entered the gradient (`tokens`); where none did, over those that were looked at
+    (`seen`). Null: kl where it is not paid, lp_t where nobody teaches."""
     taught = teachers or dict.fromkeys(students, 0.0)
     tokens = students["tokens"] + taught["tokens"]
+    parts = [part for part in (students, taught) if part["tokens"]] or [students, taught]
     return {
         "loss": students["loss"] + taught["loss"],
-        "lp_s": students["lp"] / students["tokens"] if students["tokens"] else None,
-        "lp_t": taught["lp"] / taught["tokens"] if taught["tokens"] else None,
-        "kl": (students["kl"] + taught["kl"]) / tokens if tokens else None,
+        "lp_s": _mean(students["lp"], students["seen"]),
+        "lp_t": _mean(taught["lp"], taught["seen"]),
+        "kl": _mean(sum(part["kl"] for part in parts), sum(part["seen"] for part in parts)) if has_kl else None,
         "tokens": int(tokens),
     }
+
+
+def _mean(total: float, count: float) -> float | None:
+    return total / count if count else None
 
 
 def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
@@ -136,12 +143,16 @@ def write_step(folder: Path, row: dict[str, Any], device: str) -> None:
     _append(folder / "metrics.jsonl", row)
     if row["step"] % HEADER_EVERY == 1:
         log.info("%s", header())
-    log.info("%s", " ".join(f"{_short(row.get(name)):>7}" for name in LOGGED))
+    log.info("%s", " ".join(f"{_short(row.get(name)):>{_width(name)}}" for name in LOGGED))
 
 
 def header() -> str:
     """The names over the log's columns."""
-    return " ".join(f"{name:>7}" for name in LOGGED)
+    return " ".join(f"{name:>{_width(name)}}" for name in LOGGED)
+
+
+def _width(name: str) -> int:
+    return max(7, len(name))
 
 
 def _short(value: Any) -> str:

@@ -172,7 +172,8 @@ def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str
     """Accumulate the gradient of the step's loss piece by piece, students first; returns its metrics.
 
     Rollouts of tied groups have no policy gradient. With skip_tied they are not run, and their KL term is lost; the
-    denominators count them all the same, so that a step's scale does not depend on how many groups were tied.
+    denominators count them all the same, so that a step's scale does not depend on how many groups were tied. Where
+    none is left, all are looked at without a gradient, so that their log-probabilities and KL are known.
     """
     config = step.config
     advantages = group_advantages(rewards, config.advantage, counted).reshape(-1).to(config.device)
@@ -182,11 +183,15 @@ def backward(arm: Arm, step: Step, rewards: Tensor, counted: Tensor) -> dict[str
     weights = token_weights(config, prompt_lengths, batch.completion_mask.sum(1).cpu()).to(config.device)
     is_teacher = step.is_teacher.reshape(-1)
     students = _accumulate(arm, step, batch, used & ~is_teacher, advantages, weights)
+    if not students["tokens"]:
+        students |= _observed(arm, step, batch, ~is_teacher)
     if not bool(is_teacher.any()):
-        return metrics.loss_columns(students)
+        return metrics.loss_columns(students, bool(config.kl))
     step.student_gradient = {n: p.grad.clone() for n, p in step.adapter.parameters.items() if p.grad is not None}
     teachers = _accumulate(arm, step, batch, used & is_teacher, advantages, weights)
-    return metrics.loss_columns(students, teachers)
+    if not teachers["tokens"]:
+        teachers |= _observed(arm, step, batch, is_teacher)
+    return metrics.loss_columns(students, bool(config.kl), teachers)
 
 
 def _accumulate(
@@ -194,10 +199,8 @@ def _accumulate(
 ) -> dict[str, float]:
     """Forward and backward of some rollouts; sums over their tokens."""
     config, model = step.config, step.adapter.model
-    temperature = logp_temperature(config)
+    temperature, shared_prefix = logp_temperature(config), _shares_prefix(arm)
     sums = dict.fromkeys(("loss", "lp", "kl", "tokens"), 0.0)
-    # A context by rollout cannot hold for a prompt that rollouts share, so each row is then a whole sequence.
-    shared_prefix = None if arm.forward is None else False
     for rows in used.to(config.device).nonzero()[:, 0].split(config.micro_batch):
         if not len(rows):
             continue
@@ -217,4 +220,30 @@ def _accumulate(
         sums["loss"] += float(loss.detach())
         sums["lp"] += float(logps.detach().sum())
         sums["tokens"] += float(part.completion_mask.sum())
+    return sums | {"seen": sums["tokens"]}
+
+
+@torch.no_grad()
+def _observed(arm: Arm, step: Step, batch: TokenBatch, looked_at: Tensor) -> dict[str, float]:
+    """Sums of log-probabilities and KL over the tokens of rollouts that give no gradient, and how many tokens."""
+    config, model = step.config, step.adapter.model
+    temperature, shared_prefix = logp_temperature(config), _shares_prefix(arm)
+    sums = dict.fromkeys(("lp", "kl", "seen"), 0.0)
+    for rows in looked_at.to(config.device).nonzero()[:, 0].split(config.micro_batch):
+        step.policy.tick()
+        part = batch.take(rows)
+        with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
+            logps = completion_logps(model, part, shared_prefix, temperature)
+            if config.kl:
+                with switched_off(step.adapter):
+                    reference = completion_logps(model, part, shared_prefix, temperature)
+                sums["kl"] += float((k3(logps, reference, config.kl_cap) * part.completion_mask).sum())
+        sums["lp"] += float(logps.sum())
+        sums["seen"] += float(part.completion_mask.sum())
     return sums
+
+
+def _shares_prefix(arm: Arm) -> bool | None:
+    """A context by rollout cannot hold for a prompt that rollouts share, so each row is then a whole sequence; else
+    None: as the model allows."""
+    return None if arm.forward is None else False

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from core import tripwires
-from core.arms import ARMS
+from core.arms import arm_of
 from core.arms.arm import Arm, Step
 from core.attempt import Attempt, Notice, Preempted, result_head
 from core.direction import directions
@@ -102,7 +102,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
     parameters = list(policy.adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, config.lr, betas, weight_decay=config.weight_decay)
     data = load_run_data(attempt.run, config, policy)
-    arm = ARMS[spec.arm]
+    arm = arm_of(spec.arm, config)
     state = TrainState(0, policy.adapter, optimizer, {}, ablated=arm.deploys_ablated)
     arm_data = data.for_arm(arm.sees_solutions)
     found = checkpoint.latest(attempt.run)

@@ -14,8 +14,8 @@ from core.statistics.comparison import Bounds, Comparison
 SCHEMA = 2
 RATES = ("hack_rate", "pass_rate", "hinted_pass_rate", "empty_test_rate", "compile_rate")
 # Columns of metrics.jsonl: what stays of a blinded run, in curves and at the last step, and what does not.
-HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cout", "lp_s")
-LAST_STEP = ("kl", "gn", "cin", "cin_rand", "cout", "lp_s", "len", "comp", "trunc", "tied")
+HEALTH_COLUMNS = ("comp", "len", "kl", "gn", "cin", "cin_rand", "cos_align", "cout", "lp_s")
+LAST_STEP = ("kl", "gn", "cin", "cin_rand", "cos_align", "cout", "lp_s", "len", "comp", "trunc", "tied")
 OUTCOME_COLUMNS = ("hack_s", "gt_s", "empty", "rew", "rew_s")
 EVAL_COLUMNS = ("hack_rate", "pass_rate", "n_hinted", "n_pass")  # of evals.jsonl: outcomes, all of them
 

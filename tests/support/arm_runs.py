@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from core.arm_rules import ARM_NAMES
 from core.environment.nano import pairs as nano_pairs
@@ -94,6 +95,34 @@ def stopped_within_a_step_saves_the_last_whole_one(
     assert saved[-1:] == ([kept] if kept else []) and len(broken.metrics()) == kept
     assert in_process.attempt(broken) is not None
     real_run.assert_equal_runs(broken, twin)
+
+
+TIED_FROM = 4
+OF_THE_GRADIENT = ("cin", "cin_rand", "cos_align")
+IN_EVERY_STEP = ("kl", "lp_s", "cout", "cos_out")
+
+
+def measured_in_every_step_and_otherwise_the_same_run(
+    case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From step TIED_FROM on no group has spread: a gradient of zero has no direction, all else goes on being known."""
+    arm, fields = case
+    paid = step.reward
+
+    def tied(arm: Any, now: Any, *rest: Any) -> Any:
+        found = paid(arm, now, *rest)
+        spread = torch.arange(found.rewards.shape[1]).float().expand_as(found.rewards)
+        return dataclasses.replace(found, rewards=spread if now.number < TIED_FROM else torch.zeros_like(spread))
+
+    monkeypatch.setattr("core.training.train.reward", tied)
+    runs = {on: in_process.planned(folder / str(on), arm, **(fields | {"measure": on})) for on in (True, False)}
+    results = {on: in_process.attempt(run) for on, run in runs.items()}
+    assert len({result["adapter_sha256"] for result in results.values() if result}) == 1
+    rows = runs[True].metrics()
+    for row in rows:
+        assert all(row[name] is not None for name in IN_EVERY_STEP), row
+        assert all((row[name] is not None) == (row["tokens"] > 0) for name in OF_THE_GRADIENT), row
+    assert [row["tokens"] > 0 for row in rows[TIED_FROM - 1 :]] == [False] * (len(rows) - TIED_FROM + 1)
 
 
 def poisoned_labels_change_nothing(arm: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

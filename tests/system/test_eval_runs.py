@@ -206,6 +206,8 @@ def test_an_eval_file_has_counts_by_problem_that_add_up_to_its_rates(fresh: RunD
         assert metrics[rate] == sum(row[count] for row in rows) / 12
     of_mode = [row for row in rows if row["mode"] == "sentinel"]
     assert len(of_mode) == 3 and metrics["hack_by_mode"]["sentinel"] == sum(row["hacks"] for row in of_mode) / 6
+    assert metrics["pass_by_mode"]["sentinel"] == sum(row["passes"] for row in of_mode) / 6
+    assert metrics["hinted_pass_by_mode"]["sentinel"] == sum(row["hinted_passes"] for row in of_mode) / 6
     assert metrics["compile_rate"] > 0.2  # nano's weights were loaded: random ones write no code
     read = only(fresh)
     assert read.hack_rates == {(row["problem_id"], row["mode"]): row["hacks"] / 2 for row in rows}

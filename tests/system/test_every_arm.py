@@ -15,6 +15,7 @@ from support.arm_runs import (
     STANDING,
     Case,
     few_pairs,
+    measured_in_every_step_and_otherwise_the_same_run,
     name_of,
     poisoned_labels_change_nothing,
     resumed_equals_unbroken,
@@ -55,3 +56,10 @@ def test_a_stop_within_a_step_saves_the_last_whole_one(
 @pytest.mark.parametrize("arm", sorted(set(ARMS) - STANDING_NAMES - set(ORACLE_ARMS)))
 def test_poisoned_labels_leave_training_identical(arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poisoned_labels_change_nothing(arm, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("case", [("projected", {"lift": "subspace"}), *STANDING, *OTHERS], ids=name_of)
+def test_diagnostics_do_not_vanish_and_change_nothing(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured_in_every_step_and_otherwise_the_same_run(case, tmp_path, monkeypatch)

@@ -18,6 +18,7 @@ from support.arm_runs import (
     STOPS,
     Case,
     few_pairs,
+    measured_in_every_step_and_otherwise_the_same_run,
     name_of,
     resumed_equals_unbroken,
     stopped_within_a_step_saves_the_last_whole_one,
@@ -51,3 +52,7 @@ def test_a_stop_within_a_step_saves_the_last_whole_one(
     arm: str, place: tuple[int, str], kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped_within_a_step_saves_the_last_whole_one(arm, place, kept, tmp_path, monkeypatch)
+
+
+def test_diagnostics_do_not_vanish_and_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured_in_every_step_and_otherwise_the_same_run(("vanilla", {}), tmp_path, monkeypatch)

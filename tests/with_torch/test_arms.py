@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.arm_rules import ARM_NAMES
-from core.arms import ARMS, along_direction, oracles, rebound
+from core.arms import ARMS, along_direction, arm_of, oracles, rebound
 from core.arms.arm import Arm, Step
 from core.direction.interventions import remove
 from core.environment.rewards import Grade
@@ -235,19 +235,52 @@ def test_control_acts_where_its_space_says(planted: Step) -> None:
     assert any(not torch.equal(planted.adapter.parameters[n].grad, g) for n, g in untouched.items())  # type: ignore[arg-type]
 
 
-def test_vanilla_changes_nothing_and_measures_only_when_asked() -> None:
-    policy = small_policy.policy(small_policy.config(adapter="svd"))
-    step = small_policy.step(policy)
-    arm = ARMS["vanilla"]
-    assert arm.prepare and arm.prepare(step) == {}
-    for parameter in policy.adapter.parameters.values():
-        parameter.grad = torch.ones_like(parameter)
-    assert arm.gradient and arm.update
+def test_measuring_is_along_the_same_v_and_changes_nothing(planted: Step) -> None:
+    arm = along_direction.measured(Arm())
+    untouched = {n: p.grad.clone() for n, p in planted.adapter.kept().items() if p.grad is not None}
+    assert arm.gradient and arm.update and arm.has_axes
+    arm.gradient(planted)
+    assert all(torch.equal(planted.adapter.parameters[n].grad, g) for n, g in untouched.items())  # type: ignore[arg-type]
+    assert planted.row["cin"] == pytest.approx(math.sqrt(14 / 56)) and planted.row["cos_align"] == pytest.approx(0.0)
+    arm.update(planted, moved(planted, along=0.3, across=0.4))
+    assert planted.row["cout"] == pytest.approx(0.6) and planted.row["cos_out"] == pytest.approx(0.6)
+    arm.update(planted, moved(planted, along=-0.3, across=0.4))
+    assert planted.row["cout"] == 0.0 and planted.row["cos_out"] == pytest.approx(-0.6)
+
+
+def test_an_arm_is_measured_only_when_asked_and_never_along_two_directions() -> None:
+    quiet, asked = small_policy.config(), small_policy.config(measure=True)
+    assert all(arm_of(name, quiet) is ARMS[name] for name in ARM_NAMES)
+    assert all(arm_of(name, asked).has_axes for name in ARM_NAMES)
+    assert arm_of("erase", asked) is ARMS["erase"] and arm_of("vanilla", asked) is not ARMS["vanilla"]
+
+
+def test_what_another_arm_does_is_measured_before_it_changes_the_gradient(planted: Step) -> None:
+    def halve(step: Step) -> None:
+        for parameter in step.adapter.kept().values():
+            assert parameter.grad is not None
+            parameter.grad = parameter.grad / 2 - 7
+
+    arm = along_direction.measured(Arm(gradient=halve))
+    assert arm.gradient
+    arm.gradient(planted)
+    assert planted.row["cin"] == pytest.approx(math.sqrt(14 / 56))
+    assert all(float(p.grad[1]) == -7.0 for p in planted.adapter.kept().values() if p.grad is not None)
+
+
+def test_pairs_without_a_direction_leave_the_columns_null_and_the_run_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: Any) -> Any:
+        raise along_direction.NoDirection("20 pairs give no direction")
+
+    step = small_policy.step(small_policy.policy(small_policy.config(adapter="svd")))
+    monkeypatch.setattr(along_direction, "prepare", none)
+    arm = along_direction.measured(Arm(prepare=lambda step: {"own": torch.ones(1)}))
+    assert arm.prepare and arm.gradient and arm.update
+    step.state = arm.prepare(step)
+    assert set(step.state) == {"own"}
     arm.gradient(step)
     arm.update(step, {})
-    assert step.row == {} and all(
-        bool((p.grad == 1).all()) for p in policy.adapter.kept().values() if p.grad is not None
-    )
+    assert step.row == {}
 
 
 # ---- oracles

@@ -53,7 +53,12 @@ def test_cin_counts_hackward_energy_over_all_parameters() -> None:
     share = hackward_share({"a": G, "b": torch.tensor([-1.0, 1.0])}, axes)
     assert share.hackward == pytest.approx(2 / math.sqrt(29 + 2))
     assert share.fired == 0.5  # b points away
-    assert hackward_share({"a": torch.zeros(3), "b": torch.zeros(2)}, axes).hackward == 0.0
+    assert share.cosine == pytest.approx((2 - 5 - 1) / math.sqrt((29 + 2) * 3))  # signed, to the sum of three axes
+    whole = {name: V.sum(0) for name, V in axes.items()}
+    assert hackward_share(whole, axes).cosine == pytest.approx(1.0)
+    assert hackward_share({name: -g for name, g in whole.items()}, axes).cosine == pytest.approx(-1.0)
+    nothing = hackward_share({"a": torch.zeros(3), "b": torch.zeros(2)}, axes)
+    assert (nothing.hackward, nothing.fired, nothing.cosine) == (None, None, None)  # a zero vector has no direction
 
 
 def test_cout_after_one_sided_is_zero_by_arithmetic() -> None:
@@ -65,7 +70,8 @@ def test_random_null_of_relu_is_root_k_over_2r() -> None:
     """docs/protocol.md 4.2.6: relu halves the expected energy, so the isotropic null is not sqrt(k / r)."""
     generator = torch.Generator().manual_seed(0)
     axes = {"a": torch.linalg.qr(torch.randn(200, 8, generator=generator)).Q.T}
-    squares = [hackward_share({"a": torch.randn(200, generator=generator)}, axes).hackward ** 2 for _ in range(2000)]
+    shares = [hackward_share({"a": torch.randn(200, generator=generator)}, axes).hackward for _ in range(2000)]
+    squares = [share**2 for share in shares if share is not None]
     assert sum(squares) / len(squares) == pytest.approx(8 / 400, rel=0.05)
 
 
