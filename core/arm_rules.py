@@ -15,6 +15,14 @@ ARM_NAMES = (
     *("oracle_penalty", "oracle_screen"),
 )
 
+# Arms that keep axes of their own and fill the columns of cin by themselves (core.arms.arm.Arm.has_axes); the first are
+# treatments along the pairs' own V.
+WITH_V_OF_PAIRS = ("projected", "erase", "erase_update", "route", "no_teacher", "shrink")
+ARMS_WITH_V = (
+    *WITH_V_OF_PAIRS,
+    *("random_V", "reverse_V", "repaired_V", "clean_V", "placebo_V", "shuffled_V"),
+)
+
 SHUFFLED_REFUSED = (
     "shuffled_V needs space = 'activation': in gradient space V comes from the SVD of hack-minus-clean gradients D; "
     "swapping labels inside pairs only flips the signs of D's rows, which leaves its singular subspace as it is"

@@ -540,7 +540,7 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
 def _show_plan(
     plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
 ) -> None:
-    from orchestrator.planning import judging_memory, power
+    from orchestrator.planning import judging_memory, power, reach
     from orchestrator.state.cost import price_lines
 
     powers = power.powers(content, specs)
@@ -562,7 +562,8 @@ def _show_plan(
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
-    print("\n".join([*power.lines(powers), *price_lines(costs, probe_of)]))
+    limits = [reach.Limit(**row) for row in content.get("reach", ())]
+    print("\n".join([*power.lines(powers), *reach.lines(limits, _width()), *price_lines(costs, probe_of)]))
     print("next: grpoq submit")
 
 

@@ -22,6 +22,7 @@ from core.direction.directions import PREFIX, Axes, PartedGradients
 from core.direction.interventions import Removal, hackward_share, position, remove
 from core.environment import pairs
 from core.environment.pairs import CLEAN_VS_CLEAN, Pair
+from core.model.adapters.base import WRITERS
 
 NULL_PREFIX = "R/"  # random axes of V's shape, beside which cin is read
 RESIDUAL = "v"  # the unit direction in the residual stream, where lift = subspace uses it itself
@@ -198,9 +199,9 @@ def erase_residual(step: Step) -> None:
     for name, parameter in step.adapter.parameters.items():
         leaf, g = step.adapter.module_of[name].rpartition(".")[2], _grad(parameter)
         along = torch.zeros_like(g)
-        if leaf in ("o_proj", "down_proj") and "lora_B" in name:
+        if leaf in WRITERS and "lora_B" in name:
             along = v[:, None] * (v @ g)
-        elif leaf not in ("o_proj", "down_proj") and "lora_A" in name:
+        elif leaf not in WRITERS and "lora_A" in name:
             along = (g @ v)[:, None] * v
         kept = g - along
         if step.config.preserve_magnitude and float(kept.norm()) > 0:

@@ -44,7 +44,7 @@ def remove(g: Tensor, V: Tensor, gate: str, overshoot: float = 1.0, preserve_mag
 
 @dataclass(frozen=True)
 class Share:
-    """How a vector lies to the hack direction, over all parameters that have axes; all None where the vector is zero."""
+    """How a vector lies to the hack direction, over all parameters with axes; all None where the vector is zero."""
 
     hackward: float | None = None  # |relu(V g)| / |g|, in [0, 1]
     fired: float | None = None  # share of parameters whose own ratio is above FIRED

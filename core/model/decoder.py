@@ -227,7 +227,7 @@ class ModuleDecoder:
 
     @torch.no_grad()
     def prefill(self, prompt_ids: Tensor, prompt_mask: Tensor, group: Tensor, max_new: int) -> Tensor:
-        self.cache = DynamicCache(config=self.model.config)
+        self.cache: Any = DynamicCache(config=self.model.config)
         positions = (prompt_mask.cumsum(1) - 1).clamp(min=0)
         logits = self.model(
             input_ids=prompt_ids,
@@ -237,7 +237,7 @@ class ModuleDecoder:
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]
-        self.cache.batch_select_indices(group)
+        self.cache.reorder_cache(group)  # layers of linear attention have no batch_select_indices
         self.mask = prompt_mask[group].long()
         self.next_position = prompt_mask.sum(1)[group]
         return logits[group]
@@ -256,7 +256,7 @@ class ModuleDecoder:
         return logits
 
     def keep(self, rows: Tensor) -> None:
-        self.cache.batch_select_indices(rows)
+        self.cache.reorder_cache(rows)
         self.mask, self.next_position = self.mask[rows], self.next_position[rows]
 
 

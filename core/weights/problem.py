@@ -21,7 +21,10 @@ from core.weights.safetensors_header import POINTER, Damaged, read_header, requi
 
 MADE_HERE = ("nano", "smoke")  # in the tree; made in place
 SMOLLM2 = "smollm2-135m"
-LINEAR_LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")  # what adapters change
+LINEAR_LAYERS = (  # what adapters change
+    *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    *("in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"),  # of GatedDeltaNet: docs/protocol.md 4.2.1
+)
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")

@@ -19,6 +19,7 @@ from typing import Any
 from core.runs import durable, versions
 from core.runs.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, run_id
+from orchestrator.planning import reach
 from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
 from orchestrator.planning.matrix import Gate, Matrix, parse_matrix
 from orchestrator.planning.problem_files import ProblemFiles, read_problem_files
@@ -101,6 +102,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
             gate_row(gate) | {"run_id": ids[read.name], "before_runs": [ids[e.name] for e in behind]}
             for gate, read, behind in gates
         ],
+        "reach": reach.to_json(reach.limits(matrix.registered, specs, matrix.preregistered)),
         "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
     if rows:

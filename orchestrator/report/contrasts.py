@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from core.statistics import comparison
 from core.statistics.hypotheses import (
+    CONTROL_SEEDS,
     ControlJudgement,
     Evidence,
     Hypothesis,
@@ -24,7 +25,6 @@ from orchestrator.report.outcomes import Outcome, Outcomes, seed_of
 from orchestrator.state.decide import TERMINAL
 from orchestrator.store.preregistration import Claim as RegisteredClaim
 
-CONTROL_SEEDS = 2
 NOT_PLANNED = "not planned"
 
 

@@ -139,7 +139,11 @@ def _sd(rows: Sequence[RunRow], name: str) -> float | None:
 
 # ---- what a reader must know before a mean
 def _findings(outcomes: Outcomes, verdict: Judged, elsewhere: Sequence[tuple[str, str]]) -> list[Finding]:
-    found = [_of_run(o) for o in outcomes.runs if o.row.why_not and not (o.row.blinded and o.row.state == "done")]
+    found = [
+        Finding(limit["kind"], limit["of"], f"{limit['why']}; {limit['way_out']}")
+        for limit in outcomes.plan.content.get("reach", ())
+    ]
+    found += [_of_run(o) for o in outcomes.runs if o.row.why_not and not (o.row.blinded and o.row.state == "done")]
     found += [Finding("missing", *_unplanned(c)) for c in verdict.contrasts if _unplanned(c)[1]]
     found += [Finding("foreign", run_id, f"of {of}; not counted") for run_id, of in elsewhere]
     found += [

@@ -120,7 +120,9 @@ class Claim:
 class Finding:
     """Something a reader must know before a mean: a missing seed, a failed run, a foreign one, an exclusion."""
 
-    kind: str  # missing | failed | unfinished | excluded | foreign | fallback | evaluation
+    # missing | failed | unfinished | excluded | foreign | fallback | evaluation; of the plan itself: out of reach |
+    # cannot tell
+    kind: str
     run: str
     text: str
 

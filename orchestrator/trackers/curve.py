@@ -21,24 +21,8 @@ TRAIN, EVAL = "train", "eval"  # what columns of metrics.jsonl and evals.jsonl b
 # Columns by which no arm's outcome can be told (docs/protocol.md 4.5); of evaluations only what is in HEALTH_EVAL.
 HEALTH = (
     *("loss", "gn", "lr", "kl", "lp_s", "lp_t", "cin", "cin_s", "cin_t", "cin_rand", "cos_align", "cout", "cos_out"),
-    *(
-        "fired",
-        "basis_overlap",
-        "dSh",
-        "resid",
-        "rout",
-        "keep",
-        "len",
-        "comp",
-        "trunc",
-        "sprd",
-        "tied",
-        "tokens",
-        "ref_eq",
-        "N",
-        "n_s",
-        "n_t",
-    ),
+    *("fired", "basis_overlap", "dSh", "resid", "rout", "keep", "len", "comp", "trunc", "sprd", "tied", "tokens"),
+    *("ref_eq", "N", "n_s", "n_t"),
     *MACHINE,
 )
 HEALTH_EVAL = ("compile_rate", "mean_tokens", "n_hinted", "n_pass", "sec")

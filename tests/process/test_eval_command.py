@@ -273,7 +273,7 @@ def test_the_base_model_waits_for_gates_and_for_no_run(home: Home) -> None:
     assert (spec.kind, spec.of, spec.arm) == ("eval", "", "")
 
 
-@pytest.mark.parametrize("name", ["full", "full13", "gated"])
+@pytest.mark.parametrize("name", ["full", "full13", "full-plus", "full-2b", "gated"])
 def test_built_in_matrices_evaluate_the_base_model_and_name_what_training_did_not(name: str) -> None:
     matrix = read_matrix(BUILT_IN / f"{name}.toml")
     entries = expand(matrix, matrix.arms, None)

@@ -117,6 +117,8 @@ def test_every_built_in_plan_is_valid() -> None:
         "decision",
         "fast",
         "full",
+        "full-2b",
+        "full-plus",
         "full13",
         "gated",
         "loo",
@@ -129,7 +131,7 @@ def test_every_built_in_plan_is_valid() -> None:
         assert read_matrix(BUILT_IN / f"{name}.toml").name == name
 
 
-@pytest.mark.parametrize("name", ["full", "full13", "gated"])
+@pytest.mark.parametrize("name", ["full", "full13", "full-2b", "full-plus", "gated"])
 def test_nothing_starts_before_it_is_known_to_fit_and_no_arm_before_the_base_model_is_measured(name: str) -> None:
     matrix = read_matrix(BUILT_IN / f"{name}.toml")
     entries = expand(matrix, matrix.arms, None)

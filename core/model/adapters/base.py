@@ -21,6 +21,7 @@ from torch import Tensor
 from core.weights.problem import LINEAR_LAYERS
 
 TARGETS = LINEAR_LAYERS
+WRITERS = ("o_proj", "down_proj", "out_proj")  # what they give is added to the residual stream; the others read it
 
 Switch = Callable[[], contextlib.AbstractContextManager[Any]]
 

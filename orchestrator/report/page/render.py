@@ -43,7 +43,10 @@ SECTIONS = (
     ("how", "How to read"),
 )
 WIDE, LONG = 14, 30  # letters of a cell from which it breaks into lines: on a narrow screen, on any
-FINDING_KINDS = ("missing", "failed", "unfinished", "excluded", "foreign", "fallback", "evaluation")
+FINDING_KINDS = (
+    *("missing", "failed", "unfinished", "excluded", "foreign", "fallback", "evaluation", "out of reach"),
+    "cannot tell",
+)
 
 
 def render(report: Report) -> str:
