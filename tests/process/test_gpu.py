@@ -22,6 +22,7 @@ from worker.failures import classify
 
 FAKE = """#!/bin/sh
 case "$1" in
+    --query-gpu=driver_version) echo "580.65.06"; echo "580.65.06" ;;
     --query-gpu=*) cat "$0.gpus" ;;
     --query-compute-apps=*) cat "$0.apps"; if [ -e "$0.next" ]; then mv "$0.next" "$0.apps"; fi ;;
     *) exit 2 ;;
@@ -70,6 +71,13 @@ def imported_torch(run: RunDir) -> bool:
     """By PYTHONPROFILEIMPORTTIME, which lists every import of a process."""
     lines = (run.path / "test-worker.log").read_text().splitlines()
     return any(line.startswith("import time:") and line.split("|")[-1].strip() == "torch" for line in lines)
+
+
+def test_the_driver_is_what_nvidia_smi_says_or_a_question_mark(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PATH", fake_nvidia_smi(tmp_path, "", gpus=2))
+    assert gpu.driver() == "580.65.06"
+    environment.setenv("PATH", str(tmp_path / "nothing"))
+    assert gpu.driver() == "?"
 
 
 def test_a_held_gpu_is_refused_before_torch_is_imported(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:

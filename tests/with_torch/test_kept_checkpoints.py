@@ -22,7 +22,7 @@ def standing(run: RunDir) -> list[int]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> RunDir:
-    """Its first hack is in step 2. Ended while it removed its first checkpoint, half of the files gone; resumed."""
+    """Its first hack is in step 2. Ended while it removed its first checkpoint, half of its files gone; resumed."""
     run = in_process.planned(tmp_path_factory.mktemp("killed"), "vanilla", **RULE)
     real = shutil.rmtree
 
