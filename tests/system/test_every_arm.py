@@ -43,7 +43,8 @@ def test_resumed_run_equals_uninterrupted(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", [*STANDING, *OTHERS], ids=name_of)
 def test_no_operation_is_one_that_raises_on_a_gpu(case: Case, tmp_path: Path) -> None:
     arm, fields = case
-    assert not operations_of(arm, tmp_path, **{"steps": 2, "refresh": 1, **fields}) & RAISING
+    seen = operations_of(arm, tmp_path, **{"steps": 2, "refresh": 1, **fields})
+    assert "embedding" in seen and not seen & RAISING
 
 
 @pytest.mark.parametrize("arm, place, kept", MORE_STOPS)

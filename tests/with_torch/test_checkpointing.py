@@ -8,6 +8,8 @@ from transformers import AutoModelForCausalLM
 from transformers.models.qwen3_5 import Qwen3_5TextConfig
 
 from core.direction.steering import margin
+from core.environment.nano import pairs as nano_pairs
+from core.environment.pairs import without_truth
 from core.model.adapters import ADAPTERS
 from core.model.adapters.base import Adapter, switched_off
 from core.model.logprobs import TokenBatch, completion_logps
@@ -49,7 +51,7 @@ def test_a_reference_between_forward_and_backward_leaves_every_adapters_gradient
 
 def test_a_margin_is_read_with_the_prompt() -> None:
     """Steering of a model that checkpoints: transformers drops the cache in which the prompt would be."""
-    pairs = small_policy.data(policy(False)).pairs("hack")[:2]
+    pairs = [without_truth(pair) for pair in nano_pairs.pairs(("run_tests",))[:2]]
     assert margin(policy(True), pairs) == pytest.approx(margin(policy(False), pairs), abs=1e-5)
 
 

@@ -14,6 +14,7 @@ from core.arms.arm import Arm
 from core.arms.rebound import DIRECTION, suppressed
 from core.direction.directions import ActivationDirection, band
 from core.direction.steering import activation_push
+from core.training import metrics
 from support import in_process, small_policy
 
 
@@ -34,10 +35,11 @@ class Elsewhere:
 
 def test_what_an_arm_prepares_is_moved_to_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint's state is, so a fresh run and a resumed one compute in the same place."""
-    made = Elsewhere(torch.ones(2))
+    made, resets = Elsewhere(torch.ones(2)), []
+    monkeypatch.setattr(metrics, "reset_peak", resets.append)
     monkeypatch.setitem(ARMS, "vanilla", Arm(prepare=lambda step: {"x": made}))
     assert in_process.attempt(in_process.planned(tmp_path, "vanilla", steps=1)) is not None
-    assert made.asked == ["cpu"]
+    assert made.asked == ["cpu"] and resets == ["cpu"]  # and each step's peak memory is its own
 
 
 def test_grift_compares_its_fingerprints_where_the_rollouts_are() -> None:

@@ -1,16 +1,14 @@
-"""Kernels that give the same sums twice: what is set, and that no operation of a run is one that would then raise."""
+"""Kernels that give the same sums twice: what is set. What every arm then asks for: tests/system/test_every_arm.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
 from core.training import checkpoint, metrics
-from support.arm_runs import few_pairs
-from support.operations import RAISING, Operations, operations_of
+from support.operations import RAISING, Operations
 from worker import arithmetic
 
 
@@ -47,17 +45,6 @@ def test_what_torch_may_choose_among_is_narrowed() -> None:
     assert torch.backends.cuda.flash_sdp_enabled() and torch.backends.cuda.mem_efficient_sdp_enabled()
     assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
-
-
-def test_no_operation_of_a_run_is_one_that_raises_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of vanilla; tests/system/test_every_arm.py has the others."""
-    few_pairs(monkeypatch)
-    resets: list[str] = []
-    monkeypatch.setattr(metrics, "reset_peak", resets.append)
-    seen = operations_of("vanilla", tmp_path, measure=True, steps=1)
-    assert not seen & RAISING
-    assert resets == ["cpu"]  # once a step, before its work
-    assert {"masked_scatter", "masked_scatter_backward", "searchsorted"} <= seen  # backward and sampling are in it
 
 
 def test_an_operation_that_raises_is_seen() -> None:
