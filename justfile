@@ -192,7 +192,7 @@ results *args:
 # the report's figures alone, and where they lie
 dyn out="report":
     uv run grpoq report --out "$1" > /dev/null
-    find "$1" -name '*.png' -newer jobs.sqlite
+    find "$1" -name '*.png'
 
 # first and last generations of a run, and how its columns moved
 audit-log run:
@@ -206,9 +206,9 @@ audit-log run:
 build-pool *args:
     uv run python -m core.studies.build_pool "$@"
 
-# put a model into the cache: smollm2-135m, ORG/NAME, or a directory
-download-model model="smollm2-135m":
-    uv run --group models python -m core.model.load "$1"
+# put models where runs look for them, whole and checked: smollm2-135m, ORG/NAME, a directory; goes on where it was cut
+download-model *models="smollm2-135m Qwen/Qwen3-4B":
+    uv run --group models python -m core.model.download {{models}}
 
 # what the tests need beyond Python (chromium only by name); leaves out what this machine cannot install, and says so
 tools *names="bubblewrap pueue":
