@@ -99,7 +99,8 @@ def plan(
     probe_of = matrix if matrix and not probe else ""
     if dry_run:
         _show_plan(draft.plan_id, draft.content, draft.specs, costs, probe_of, as_json)
-        _tell("dry run: nothing was written")
+        for note in (*draft.notes, "dry run: nothing was written"):
+            _tell(note)
         return
     locked, is_new = planning.write_plan(here, draft)
     _show_plan(locked.plan_id, locked.content, draft.specs, costs, probe_of, as_json)
@@ -489,6 +490,45 @@ def grade(
         _tell(line)
     if code := grading.exit_code(totals):
         raise typer.Exit(code)
+
+
+data = typer.Typer(help="What a plan on a benchmark needs.", context_settings=app.info.context_settings)
+app.add_typer(data, name="data")
+
+
+@data.command("leetcode")
+def data_leetcode(
+    ctx: typer.Context,
+    train: Annotated[Path | None, typer.Option(metavar="FILE", help="the benchmark's training rows")] = None,
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="its test rows, which are held out")] = None,
+    from_hub: Annotated[bool, typer.Option("--from-hub", help="the set it was made from, fetched")] = False,
+    mirror: Annotated[Path | None, typer.Option(metavar="DIR", help="a copy of its repository")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="default: GRPOQ_HOME/data/leetcode")] = None,
+    model: Annotated[str | None, typer.Option(help="whose tokenizer measures prompts; default: plan full's")] = None,
+    max_prompt: Annotated[int | None, typer.Option(min=1, help="tokens; default: plan full's")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="solutions judged at a time; default: cores")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Filter, count and hash the benchmark's rows: DIR/train.jsonl, DIR/held_out.jsonl, DIR/data.json."""
+    from core.spec import PRESETS
+    from orchestrator.data import hub, leetcode, sources
+    from orchestrator.data.filters import Settings
+
+    if [bool(train and test), from_hub, mirror is not None].count(True) != 1 or bool(train) != bool(test):
+        raise Refused("give --train FILE and --test FILE, or --from-hub, or --mirror DIR: one of the three")
+    full = PRESETS["full"]
+    settings = Settings(model or full.model, max_prompt or full.max_prompt, workers or os.cpu_count() or 1)
+    place = out or _home(ctx, home).path / "data" / "leetcode"
+    if train and test:
+        found = sources.from_files(train, test)
+    else:
+        found = sources.from_mirror(mirror) if mirror else hub.from_hub()
+    texts = leetcode.build(found, settings, _tell)
+    if not leetcode.write(texts, place):
+        _tell(f"{place} holds the same already; nothing was written")
+    answer = json.loads(texts["data.json"])
+    print(json.dumps(answer) if as_json else "\n".join(leetcode.summary(answer, place)))
 
 
 @app.command()
