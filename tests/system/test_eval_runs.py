@@ -257,3 +257,22 @@ def test_problems_that_were_trained_on_are_no_evaluation(tmp_path: Path) -> None
     own.problems_path.write_text(text)
     with pytest.raises(DataError, match=r"3 of 5 problems of this evaluation were trained on \(first: 6\)"):
         in_process.attempt(own)
+
+
+def test_a_run_trains_on_the_one_file_and_is_judged_on_all_of_the_other(tmp_path: Path) -> None:
+    """A whole run, then its evaluation, whose problems are those of the held-out file and no others."""
+    texts = ["".join(json.dumps(benchmark_row(n)) + "\n" for n in ids) for ids in (range(1, 5), range(11, 14))]
+    names = ("problems_sha256", "held_out_sha256")
+    hashes = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in zip(names, texts, strict=True)}
+    rows = {"problems": "rows", "max_prompt": 512} | hashes
+    run = in_process.planned(tmp_path / "runs", "vanilla", steps=2, checkpoint_every=1, eval_every=2, **rows)
+    own = planned(tmp_path / "runs", "eval", "eval", of="vanilla", **(SHORT | {"eval_problems": 9} | rows))
+    for directory in (run, own):
+        directory.problems_path.write_text(texts[0])
+        directory.held_out_path.write_text(texts[1])
+    assert in_process.attempt(run) is not None
+    found = in_process.attempt(own)
+    assert found is not None
+    content = json.loads((run.path / "eval" / f"{found['eval']}.json").read_text())
+    assert [problem["problem_id"] for problem in content["problems"]] == ["11", "12", "13"]
+    assert {row["problem_id"] for row in durable.read_lines(run.attempt(1) / "rollouts.jsonl")} <= set("1234")
