@@ -57,7 +57,7 @@ class Table:
         return sorted(seed for seed, row in self.of(BASELINE).items() if row["takeoff_step"] is not None)
 
 
-def gather(home: Home, names: list[str], slots: int) -> Table:
+def gather(home: Home, names: list[str]) -> Table:
     """The finished runs of the built-in matrices' plans in this home. Raises Refused where a plan is another one.
 
     A label that stands in several plans is taken from the first: equal settings and seeds give equal runs.
@@ -66,7 +66,7 @@ def gather(home: Home, names: list[str], slots: int) -> Table:
     seen: set[tuple[str, int]] = set()
     for name in names:
         plan = choose_plan(home, name)
-        plans.append(_identity(name, plan, slots))
+        plans.append(_identity(name, plan))
         for run in plan.content["runs"]:
             key = run["label"], run["seed"]
             if key in seen:
@@ -85,13 +85,13 @@ def _is_done(run_id: str, seen: set[tuple[str, int]]) -> bool:
     return (label, int(seed)) in seen
 
 
-def _identity(name: str, plan: PlanDir, slots: int) -> dict[str, Any]:
+def _identity(name: str, plan: PlanDir) -> dict[str, Any]:
     """The matrix file's hash, after checking that this file gives the settings that were run.
 
     Fields that the config has got since may stand at their defaults; everything the runs knew must be as it was.
     """
     path = find_matrix(name)
-    now = {(s.label, s.seed): s for s in draft_plan(read_matrix(path), Choices(slots=slots)).specs}
+    now = {(s.label, s.seed): s for s in draft_plan(read_matrix(path), Choices()).specs}
     then = {(run["label"], run["seed"]): plan.home.run(run["run_id"]) for run in plan.content["runs"]}
     if set(now) != set(then):
         raise Refused(f"{path.name} has other arms or seeds than {plan.plan_id}: it was changed after the runs")
@@ -101,7 +101,7 @@ def _identity(name: str, plan: PlanDir, slots: int) -> dict[str, Any]:
         for field, value in planned.items():
             if _plain(value) != ran.get(field, _plain(getattr(PRESETS[now[key].preset], field))):
                 raise Refused(
-                    f"{run.run_id} ran with {field} = {ran.get(field)!r}, {path.name} says {value!r} (slots {slots}): "
+                    f"{run.run_id} ran with {field} = {ran.get(field)!r}, {path.name} says {value!r}: "
                     "the file was changed after the runs, or the plan was made with other flags"
                 )
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -216,10 +216,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("home", type=Path, help="where the plans were run")
     parser.add_argument("--plans", default="nano,controls", help="built-in matrices, with commas")
-    parser.add_argument("--slots", type=int, default=2, help="as they were planned")
     parser.add_argument("--out", type=Path, required=True, help="FILE.json; the table goes beside it as FILE.md")
     arguments = parser.parse_args()
-    table = gather(Home(arguments.home), arguments.plans.split(","), arguments.slots)
+    table = gather(Home(arguments.home), arguments.plans.split(","))
     content = {"plans": table.plans, "runs": table.runs, "missing": table.missing, "contrasts": contrasts(table)}
     durable.write_json(arguments.out, content)
     durable.write_atomic(arguments.out.with_suffix(".md"), markdown(table))

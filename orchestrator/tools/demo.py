@@ -1,7 +1,7 @@
 """`just demo`: three seeds on which hacking emerges, one of them killed on the way, and proof that it did no harm.
 
 The proof is a twin: seed 41 once more, in a home of its own, left in peace. Both must end with the same weights and
-the same metrics. The twin has the same plan, slots included, so its run id and its thread count are the same too.
+the same metrics. The twin has the same plan, so its run id is the same too.
 
 `just demo-full`: the fifteen runs of `nano15`, the shape of `full` at nano size, from plan to report without a hand,
 two of them killed at random. What the report says is what came out.

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from core.runs import durable
 from orchestrator.store.registry import Registry
+from orchestrator.tools.audit import audit
 from support.fake_home import FakeHome, until
 
 
@@ -150,3 +151,13 @@ def test_a_home_that_is_not_there_is_a_sentence(fake: FakeHome) -> None:
     for command in (["resume"], ["doctor", "--rebuild"]):
         done = fake.grpoq("--home", str(fake.home.path / "nowhere"), *command, expect=2)
         assert "is no directory" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_plan_that_was_edited_after_its_lock_is_named_here_and_by_the_audit(fake: FakeHome) -> None:
+    plan = fake.planned()
+    assert audit(fake.home) == findings(fake) == []
+    spec = durable.read_json(plan.runs()[0].spec_path)
+    spec["config"]["lr"] = 1.0
+    durable.write_json(plan.runs()[0].spec_path, spec)
+    (told,) = findings(fake)
+    assert f"spec.json of {plan.run_ids[0]} holds other numbers" in told and audit(fake.home) == [told]

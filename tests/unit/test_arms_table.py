@@ -77,11 +77,11 @@ def test_runs_of_another_file_are_refused(tmp_path: Path) -> None:
     choices = Choices(slots=1, seeds=(41,), arms=("vanilla",))
     planning.write_plan(home, planning.draft_plan(read_matrix(find_matrix("nano")), choices))
     with pytest.raises(Refused, match="other arms or seeds"):
-        gather(home, ["nano"], 1)
+        gather(home, ["nano"])
     whole, _ = planning.write_plan(home, planning.draft_plan(read_matrix(find_matrix("nano")), Choices(slots=1)))
-    assert len(gather(home, ["nano"], 1).missing) == len(whole.content["runs"])
+    assert len(gather(home, ["nano"]).missing) == len(whole.content["runs"])
     spec_path = home.run(whole.content["runs"][3]["run_id"]).spec_path
     spec = durable.read_json(spec_path) or {}
     durable.write_json(spec_path, spec | {"config": spec["config"] | {"k": 9}})
     with pytest.raises(Refused, match=r"k = 9, nano\.toml says 5"):
-        gather(home, ["nano"], 1)
+        gather(home, ["nano"])

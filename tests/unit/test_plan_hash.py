@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -86,16 +85,6 @@ def test_what_was_edited_after_the_lock_is_named(source: FakeHome, edit: Callabl
     plan, _ = planning.write_plan(source.home, drafted(read_matrix(find_matrix("gated"))))
     words = edit(plan)
     assert words in difference(plan)
-
-
-def test_doctor_and_the_audit_tell_of_an_edited_plan(source: FakeHome) -> None:
-    from orchestrator.tools.audit import audit
-
-    plan, _ = planning.write_plan(source.home, drafted(read_matrix(find_matrix("gated")), "disk_floor_gb=0.01"))
-    assert not any("somebody edited" in line for line in audit(source.home))
-    words = edited_config(plan)
-    found = json.loads(source.grpoq("doctor", "--json", expect=1).stdout)["found"]
-    assert any(words in line for line in found) and any(words in line for line in audit(source.home))
 
 
 # ---- paths
