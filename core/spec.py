@@ -157,6 +157,7 @@ class TrainConfig:
     threads: int = knob(1, "torch's on the CPU; sums depend on it, so no machine changes it", at_least=1)
     micro_batch: int = knob(64, "completions per forward and backward", at_least=1)
     decode_rows: int = knob(256, "completions decoded at once", at_least=1)
+    eval_decode_rows: int = knob(0, "of a fit: the evaluations', set when it is planned; 0: its own", at_least=0)
     grad_checkpointing: bool = knob(False, "activations are computed again in the backward: less memory, more time")
     grade_workers: int = knob(1, "isolated children at a time", at_least=1)
     same_machine: bool = knob(True, "continue a checkpoint only on the silicon that wrote it: sums differ elsewhere")

@@ -62,12 +62,13 @@ def work(attempt: Attempt) -> dict[str, Any]:
         began = time.perf_counter()
         t = prepare(attempt, sandbox, notice)
         loaded = round(time.perf_counter() - began, 3)
-        shard = next(shards_of(t.data.held_out, t.policy.config))
+        judged = _evaluating(t.policy)
+        shard = next(shards_of(t.data.held_out, judged.config))
         parts: dict[str, Callable[[], Row]] = {
             "longest step": lambda: _step(t, Longest.like(t.policy)),
             "a step": lambda: _step(t, t.policy),
-            "longest evaluation": lambda: _longest_evaluation(t, shard),
-            "evaluation": lambda: _evaluation(t, shard),
+            "longest evaluation": lambda: _longest_evaluation(t, judged, shard),
+            "evaluation": lambda: _evaluation(t, judged, shard),
         }
 
         def worked(number: int) -> Row:
@@ -104,16 +105,22 @@ def _step(t: Trainer, policy: Policy) -> Row:
     return {"gen": step.row["gen"], "t_rew": step.row["t_rew"], "fb": step.row["fb"], "tokens": tokens, "peaks": peaks}
 
 
-def _longest_evaluation(t: Trainer, shard: list[Task]) -> Row:
+def _evaluating(policy: Policy) -> Policy:
+    """As the plan's evaluations decode: a run that keeps no gradient has room for more rows."""
+    rows = policy.config.eval_decode_rows or policy.config.decode_rows
+    return dataclasses.replace(policy, config=dataclasses.replace(policy.config, decode_rows=rows))
+
+
+def _longest_evaluation(t: Trainer, policy: Policy, shard: list[Task]) -> Row:
     peaks: dict[str, float | None] = {}
-    with _within("evaluate", t.policy.config.device, peaks):
-        Longest.like(t.policy).complete(shard, t.policy.config.eval_samples, (t.attempt.spec.seed, "fit"))
+    with _within("evaluate", policy.config.device, peaks):
+        Longest.like(policy).complete(shard, policy.config.eval_samples, (t.attempt.spec.seed, "fit"))
     return {"peaks": peaks}
 
 
-def _evaluation(t: Trainer, shard: list[Task]) -> Row:
+def _evaluation(t: Trainer, policy: Policy, shard: list[Task]) -> Row:
     began = time.perf_counter()
-    outcomes(t.policy, shard, t.policy.config.eval_samples, (t.attempt.spec.seed, "fit"), t.sandbox)
+    outcomes(policy, shard, policy.config.eval_samples, (t.attempt.spec.seed, "fit"), t.sandbox)
     return {"sec": round(time.perf_counter() - began, 4)}
 
 

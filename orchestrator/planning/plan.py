@@ -67,6 +67,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     given: dict[str, Any] = dict(rows.given) if rows else {}
     entries = expand(matrix, arms, choices.seeds)
     configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
+    configs = _with_evaluations_rows(entries, configs)
     files = {e.label: inputs(matrix, e.source, choices) for e in entries}
     for arm in arms:
         if rows:
@@ -108,6 +109,16 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     if rows:
         content["rows"] = rows.content(configs[arms[0].label])
     return Draft(content, specs, files, source, (*_notes(specs, slots), *(rows.notes if rows else ())))
+
+
+def _with_evaluations_rows(entries: list[Entry], configs: dict[str, TrainConfig]) -> dict[str, TrainConfig]:
+    """A fit tries its evaluation with as many rows at once as the plan's own evaluations will have."""
+    rows = next((configs[e.label].decode_rows for e in entries if e.kind == "eval"), 0)
+    fits = {e.label for e in entries if e.kind == "fit"}
+    return {
+        label: dataclasses.replace(config, eval_decode_rows=rows) if label in fits else config
+        for label, config in configs.items()
+    }
 
 
 def draft_fallback(plan: PlanDir, name: str) -> Draft:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from core.environment.diagonal import CANONICAL
 from core.environment.problems import MODES
 from core.kinds import WORK_BY_KIND, fit, steer
 from core.model.load import DataError
+from core.model.policy import Policy
 from core.runs import durable
 from core.runs.run_dir import RunDir
 from core.spec import KINDS, RunSpec
@@ -209,6 +211,24 @@ def test_fit_takes_the_longest_step_of_its_arm_and_puts_everything_back(
         metrics["seconds_sample"] + metrics["seconds_grade"] + metrics["seconds_train"]
     )
     assert [metrics[f"peak_GB_{phase}"] for phase in fit.LOWER] == [None] * 3  # a CPU cannot tell
+
+
+def test_fit_evaluates_with_the_evaluations_rows_and_samples_with_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_once = []
+    real = Policy.complete
+
+    def complete(policy: Policy, tasks: Any, members: int, key: Any) -> Any:
+        at_once.append((type(policy).__name__, len(tasks), members, policy.config.decode_rows))
+        return real(policy, tasks, members, key)
+
+    monkeypatch.setattr(Policy, "complete", complete)
+    fields = {"eval_problems": 9, "eval_samples": 2, "decode_rows": 4, "eval_decode_rows": 10, "max_new": 4}
+    found = in_process.attempt(planned(tmp_path / "runs", "fit", "fit", **fields, batch=8, completions=4))
+    assert found is not None and found["metrics"]["eval_shard_problems"] == 5
+    evaluations = [("Policy", 5, 2, 10)] * 2  # with the hint and without
+    assert at_once == [("Longest", 2, 4, 4), ("Policy", 2, 4, 4), ("Longest", 5, 2, 10), *evaluations]
 
 
 def test_fit_runs_the_hooks_of_its_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

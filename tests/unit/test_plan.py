@@ -17,7 +17,7 @@ from core.runs import durable
 from core.spec import RunSpec, TrainConfig
 from orchestrator import cli
 from orchestrator.planning import plan as planning
-from orchestrator.planning.matrix import BUILT_IN, Arm, Matrix, read_matrix
+from orchestrator.planning.matrix import BUILT_IN, Arm, Job, Matrix, read_matrix
 from orchestrator.planning.resolve import read_choices
 from orchestrator.refusal import Refused
 from orchestrator.store import snapshot
@@ -173,6 +173,13 @@ def test_rows_are_copied_and_their_hash_is_in_the_spec(source: FakeHome, tmp_pat
     assert spec.config.problems == "rows"
     assert spec.config.problems_sha256 == hashlib.sha256(rows.read_bytes()).hexdigest()
     assert plan.runs()[0].problems_path.read_bytes() == rows.read_bytes()
+
+
+def test_a_fit_knows_how_many_rows_the_evaluations_will_decode(source: FakeHome) -> None:
+    jobs = (Job("fit", "fit"), Job("eval", "eval", {"decode_rows": 40}))
+    configs = {s.label: s.config for s in draft(dataclasses.replace(MATRIX, jobs=jobs)).specs}
+    assert (configs["fit"].decode_rows, configs["fit"].eval_decode_rows) == (256, 40)
+    assert {c.eval_decode_rows for label, c in configs.items() if label != "fit"} == {0}
 
 
 def test_rows_too_few_for_one_step_are_refused(source: FakeHome, tmp_path: Path) -> None:
