@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3
 
 from core.model.end_of_turn import end_of_turn
 from core.model.finite import not_finite
+from core.model.rotary import require_exact_rotary
 from core.runs.cache import cache_folder
 from core.weights.places import hub_copy, is_hub_id
 from core.weights.problem import SMOLLM2, model_problem
@@ -64,12 +65,20 @@ def load(name: str, device: str = "cpu", dtype: str = "float32") -> LanguageMode
     torch_dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
     if name == "smoke":
         tokenizer = AutoTokenizer.from_pretrained(NANO)
-        model: Any = _random_model(len(tokenizer))
+        model: Any = with_parameters_in(_random_model(len(tokenizer)), torch_dtype)
     else:
         tokenizer, model = _from_files(_folder(name), torch_dtype)
+    require_exact_rotary(name, model)
     model.requires_grad_(False)
     model.eval()
-    return LanguageModel(model.to(device=device, dtype=torch_dtype), tokenizer, _end_ids(model, tokenizer))
+    return LanguageModel(model.to(device=device), tokenizer, _end_ids(model, tokenizer))
+
+
+def with_parameters_in(model: Any, dtype: torch.dtype) -> Any:
+    """The model, its weights cast in place and its buffers left: `model.to(dtype)` casts rotary frequencies too."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
 
 
 def _folder(name: str) -> Path:
