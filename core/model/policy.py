@@ -33,8 +33,8 @@ class Policy:
         return cls(language_model, adapter, make_decoder(adapter.model, adapter.modules), config, tick)
 
     def refresh(self) -> None:
-        """Merge the adapter's present state into the decoder's weights."""
-        self.decoder.refresh(self.adapter.merged)
+        """Give the decoder the adapter's present state."""
+        self.decoder.refresh(self.adapter)
 
     def prompt(self, asked: Posed) -> list[int]:
         return self.language_model.encode_prompt(asked.chat())

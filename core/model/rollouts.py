@@ -45,48 +45,93 @@ def sample(
     Returns token lists in order of prompt, then member; one that ended holds its end token. `tick` is called before
     every token, so that a slow decode is not taken for a hung one.
     """
+    try:
+        return _decoded(decoder, prompts, draws, temperature, top_p, end_ids, device, tick)
+    finally:  # also where it is stopped: the cache would lie beside the next one, or beside training
+        decoder.release()
+
+
+def _decoded(
+    decoder: Decoder,
+    prompts: Sequence[Sequence[int]],
+    draws: Tensor,
+    temperature: float,
+    top_p: float,
+    end_ids: frozenset[int],
+    device: str,
+    tick: Callable[[], None],
+) -> list[list[int]]:
+    """`sample`'s. The host waits for the device once a token: each wait leaves the device without work."""
     rows, max_new = draws.shape
-    members = rows // len(prompts)
-    width = max(map(len, prompts))
-    prompt_ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
-    prompt_mask = torch.arange(width, device=device) >= width - lengths[:, None]
-    group = torch.arange(len(prompts), device=device).repeat_interleave(members)
+    prompt_ids, prompt_mask = _left_padded(prompts, device)
+    group = torch.arange(len(prompts), device=device).repeat_interleave(rows // len(prompts))
     ends = torch.tensor(sorted(end_ids), device=device)
 
-    tokens = torch.full((rows, max_new), -1, device=device)
-    draws = draws.to(device)
-    alive = torch.arange(rows, device=device)  # rows still in the decoder
+    finished = torch.full((rows, max_new), -1, device=device)
+    places = torch.arange(rows, device=device)  # in `finished`, of the rows that are still in the decoder
+    tokens, draws = finished.clone(), draws.to(device)  # of these rows
     running = torch.ones(rows, dtype=torch.bool, device=device)  # of these, the unfinished
     logits = decoder.prefill(prompt_ids, prompt_mask, group, max_new)
     if not bool(torch.isfinite(logits).all()):
         raise diverged()
     for position in range(max_new):
         tick()
-        drawn = nucleus_draw(logits, draws[alive, position], temperature, top_p)
-        tokens[alive[running], position] = drawn[running]
-        running = running & ~torch.isin(drawn, ends)
-        unfinished = int(running.sum())
-        if unfinished == 0 or position == max_new - 1:
+        probabilities = torch.softmax(logits.float() / temperature, -1)
+        drawn, is_short = likely_draw(probabilities, draws[:, position], top_p)
+        unfinished = running & ~torch.isin(drawn, ends)
+        short, count = torch.stack([(is_short & running).sum(), unfinished.sum()]).tolist()
+        if short:
+            drawn = with_full_draws(drawn, is_short & running, probabilities, draws[:, position], top_p)
+            unfinished = running & ~torch.isin(drawn, ends)
+            count = int(unfinished.sum())
+        tokens[:, position] = torch.where(running, drawn, -1)
+        running = unfinished
+        if count == 0 or position == max_new - 1:
             break
-        if unfinished <= 0.75 * len(running):  # moving the cache costs about a step
+        if count <= 0.75 * len(running):  # moving the cache costs about a step
             kept = running.nonzero()[:, 0]
             decoder.keep(kept)
-            alive, drawn, running = alive[kept], drawn[kept], running[kept]
+            finished[places] = tokens
+            places, tokens, draws, drawn, running = (x[kept] for x in (places, tokens, draws, drawn, running))
         logits = decoder.step(drawn)
-    return [[t for t in row if t >= 0] for row in tokens.tolist()]
+    finished[places] = tokens
+    return [[t for t in row if t >= 0] for row in finished.tolist()]
 
 
-def nucleus_draw(logits: Tensor, draws: Tensor, temperature: float, top_p: float) -> Tensor:
-    """(N, V) logits, (N,) uniforms -> (N,) tokens from the smallest set of likeliest tokens that holds top_p."""
-    probabilities = torch.softmax(logits.float() / temperature, -1)
+def _left_padded(prompts: Sequence[Sequence[int]], device: str) -> tuple[Tensor, Tensor]:
+    """(P, L) tokens, and which of them are the prompt's."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in prompts], device=device)
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    return ids, torch.arange(width, device=device) >= width - lengths[:, None]
+
+
+def likely_draw(probabilities: Tensor, draws: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
+    """(N, V), (N,) uniforms -> (N,) tokens from the smallest set of likeliest tokens that holds top_p, and (N,) bool:
+    where NUCLEUS_WIDTH of them do not hold it, and the token is no draw from the nucleus."""
     width = min(NUCLEUS_WIDTH, probabilities.shape[1])
     top, order = probabilities.topk(width)
-    if width < probabilities.shape[1] and float(top.sum(-1).min()) < top_p:
-        top, order = probabilities.sort(descending=True, stable=True)
-    cumulative = top.cumsum(-1)
+    is_short = top.sum(-1) < top_p if width < probabilities.shape[1] else torch.zeros_like(draws, dtype=torch.bool)
+    return _drawn(top, order, draws, top_p), is_short
+
+
+def with_full_draws(drawn: Tensor, is_short: Tensor, probabilities: Tensor, draws: Tensor, top_p: float) -> Tensor:
+    """Rows `is_short` drawn from all tokens: a few rows are sorted, never all of them for the sake of one."""
+    rows = is_short.nonzero()[:, 0]
+    top, order = probabilities[rows].sort(descending=True, stable=True)
+    return drawn.index_put((rows,), _drawn(top, order, draws[rows], top_p))
+
+
+def _drawn(top: Tensor, order: Tensor, draws: Tensor, top_p: float) -> Tensor:
+    """(N, W) probabilities in falling order and their tokens -> (N,) tokens of the nucleus by inverse distribution."""
+    cumulative = exact_cumsum(top)
     inside = cumulative - top < top_p  # the first token is always inside
     mass = (top * inside).sum(-1, keepdim=True)
     place = torch.searchsorted(cumulative, draws[:, None] * mass, right=True)
     last = inside.sum(-1, keepdim=True) - 1
     return order.gather(1, torch.minimum(place, last))[:, 0]
+
+
+def exact_cumsum(probabilities: Tensor) -> Tensor:
+    """Running sums of integers, in units of 2^-52: those of floats depend on a GPU's order, and torch refuses them."""
+    return ((probabilities.double() * 2**52).long().cumsum(-1).double() / 2**52).float()

@@ -1,18 +1,21 @@
 """The policy that is sampled is the policy that is trained."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoModelForCausalLM
 
+from core.attempt import Preempted
 from core.model.adapters.base import switched_off, tensors_sha256
 from core.model.adapters.lora import attach_lora
 from core.model.decoder import DenseDecoder, ModuleDecoder
 from core.model.load import NANO, LanguageModel, load
 from core.model.logprobs import TokenBatch, completion_logps
-from core.model.rollouts import nucleus_draw, sample, uniforms
+from core.model.rollouts import exact_cumsum, likely_draw, sample, uniforms, with_full_draws
 from core.spec import PRESETS
 
 PROMPTS = [[5, 77, 300, 12, 9, 41, 8], [60, 61, 62, 8]]
@@ -50,12 +53,8 @@ def test_switched_off_adapter_is_the_reference() -> None:
 @pytest.mark.parametrize("name", ["nano", "smoke"])
 def test_decoder_gives_the_trained_policys_probabilities(kind: type, name: str) -> None:
     _, adapter = with_random_adapter(name)
-    decoder = (
-        DenseDecoder(adapter.model, adapter.modules)
-        if kind is DenseDecoder
-        else ModuleDecoder(adapter.model, adapter.modules)
-    )
-    decoder.refresh(adapter.merged)
+    decoder = DenseDecoder(adapter.model) if kind is DenseDecoder else ModuleDecoder(adapter.model, adapter.modules)
+    decoder.refresh(adapter)
     batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
     expected = completion_logps(adapter.model, batch).detach()
     logits = decoder.prefill(batch.prompt_ids, batch.prompt_mask, batch.group, 8)
@@ -92,22 +91,107 @@ def test_part_of_a_batch_has_the_wholes_log_probabilities() -> None:
 
 
 def test_draws_follow_the_nucleus_by_hand() -> None:
-    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]])).expand(5, 4)
+    probabilities = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).expand(5, 4)
     draws = torch.tensor([0.0, 0.52, 0.53, 0.85, 0.999])
     # top_p 0.9 keeps the first three, mass 0.95: borders at 0.5/0.95 = 0.526 and 0.8/0.95 = 0.842
-    assert nucleus_draw(logits, draws, 1.0, 0.9).tolist() == [0, 0, 1, 2, 2]
-    assert nucleus_draw(logits, draws, 1.0, 0.4).tolist() == [0, 0, 0, 0, 0]
+    assert likely_draw(probabilities, draws, 0.9)[0].tolist() == [0, 0, 1, 2, 2]
+    assert likely_draw(probabilities, draws, 0.4)[0].tolist() == [0, 0, 0, 0, 0]
 
 
-def test_wide_nucleus_looks_beyond_the_first_candidates() -> None:
-    drawn = nucleus_draw(torch.zeros(3, 500), torch.tensor([0.0, 0.5, 0.9999]), 1.0, 1.0)
-    assert len(set(drawn.tolist())) == 3
+def test_wide_nucleus_looks_beyond_the_first_candidates_of_its_own_row_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat, peaked = torch.full((500,), 1 / 500), torch.tensor([0.96, *[0.04 / 499] * 499])
+    probabilities, draws = torch.stack([flat, peaked, flat]), torch.tensor([0.5, 0.5, 0.9999])
+    drawn, is_short = likely_draw(probabilities, draws, 0.95)
+    assert is_short.tolist() == [True, False, True]
+    sorted_shapes, sort = [], torch.Tensor.sort
+    monkeypatch.setattr(torch.Tensor, "sort", lambda x, **how: sorted_shapes.append(tuple(x.shape)) or sort(x, **how))
+    drawn = with_full_draws(drawn, is_short, probabilities, draws, 0.95)
+    assert drawn.tolist() == [237, 0, 474] and sorted_shapes == [(2, 500)]  # 0.5 and 0.9999 of the first 475
+
+
+def test_running_sums_need_no_float_sum_that_a_gpu_orders() -> None:
+    probabilities = torch.softmax(torch.randn(8, 300, generator=torch.Generator().manual_seed(1)), -1)
+    with Operations() as seen:
+        found = exact_cumsum(probabilities)
+    assert torch.equal(found, probabilities.double().cumsum(-1).float())
+    assert seen.dtypes["cumsum"] == {torch.int64}
+
+
+class Operations(TorchDispatchMode):
+    """Which operations run, with the dtypes of their first tensors; host waits as a GPU would have them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dtypes: dict[str, set[torch.dtype]] = {}
+        self.waits = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        if args and isinstance(args[0], torch.Tensor):
+            self.dtypes.setdefault(name, set()).add(args[0].dtype)
+        by_mask = name.startswith("index") and any(
+            isinstance(i, torch.Tensor) and i.dtype == torch.bool
+            for i in (args[1] if isinstance(args[1], (list, tuple)) else ())
+        )
+        self.waits += by_mask or name in ("_local_scalar_dense", "nonzero", "masked_select", "_unique2")
+        return func(*args, **(kwargs or {}))
+
+
+class Peaked:
+    """A decoder of one likely token a row, so that no row ends or is sorted."""
+
+    def __init__(self) -> None:
+        self.cached = False
+
+    def prefill(self, prompt_ids: torch.Tensor, mask: torch.Tensor, group: torch.Tensor, new: int) -> torch.Tensor:
+        self.cached = True
+        return self.step(group)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.arange(100) == 3, 50.0, 0.0).expand(len(tokens), -1)
+
+    def release(self) -> None:
+        self.cached = False
+
+
+def test_the_host_waits_once_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda x: waits.append(1) or x.numpy().tolist())
+    counts = []
+    for length in (10, 20):
+        waits.clear()
+        with Operations() as seen:
+            assert sample(Peaked(), PROMPTS, torch.rand(4, length), 0.7, 0.95, frozenset([1])) == [[3] * length] * 4
+        counts.append(seen.waits + len(waits))
+    assert counts[1] - counts[0] == 10
+
+
+@pytest.mark.parametrize("kind", [DenseDecoder, ModuleDecoder])
+def test_the_cache_is_given_back_at_the_end_and_at_a_stop(kind: type) -> None:
+    language_model, adapter = with_random_adapter("smoke")
+    decoder = DenseDecoder(adapter.model) if kind is DenseDecoder else ModuleDecoder(adapter.model, adapter.modules)
+    decoder.refresh(adapter)
+
+    def cached() -> list[torch.Tensor]:
+        if kind is DenseDecoder:
+            return decoder.keys + decoder.values
+        return [layer.keys for layer in decoder.cache.layers if layer.keys is not None]
+
+    def stop() -> None:
+        assert cached()
+        raise Preempted("asked to stop")
+
+    with pytest.raises(Preempted):
+        sample(decoder, PROMPTS, torch.rand(4, 5), 0.7, 0.95, language_model.end_ids, tick=stop)
+    assert not cached()
+    sample(decoder, PROMPTS, torch.rand(4, 5), 0.7, 0.95, language_model.end_ids)
+    assert not cached()
 
 
 def test_completions_do_not_depend_on_how_groups_are_batched() -> None:
     language_model, adapter = with_random_adapter("nano")
-    decoder = DenseDecoder(adapter.model, adapter.modules)
-    decoder.refresh(adapter.merged)
+    decoder = DenseDecoder(adapter.model)
+    decoder.refresh(adapter)
     draws = uniforms((7, 1), 2, 3, 20)
     together = sample(decoder, PROMPTS, draws, 0.7, 0.95, language_model.end_ids)
     alone = [

@@ -1,7 +1,7 @@
 """What an adapter is: a small trained change to a frozen model.
 
 Attach it, switch it off for the reference (`zeroed`), switch off its quarantine for deployment (`ablated`), merge it
-into plain weights to sample.
+into plain weights to sample (`merged`), or keep it beside them where a merged weight would round it away (`branch`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from core.model.adapters.branch import Branch
 from core.weights.problem import LINEAR_LAYERS
 
 TARGETS = LINEAR_LAYERS
@@ -32,6 +33,7 @@ class Adapter:
     modules: dict[str, Any]  # changed linear modules, by name in `model`
     parameters: dict[str, torch.nn.Parameter]  # trained, by the name they have on disk, sorted
     merged: Callable[[str], Tensor]  # weight name -> weight with the adapter in it, the quarantine too unless ablated
+    branch: Callable[[str], Branch]  # name in `modules` -> what is added to its output, as it is now; likewise
     zeroed: Switch  # inside: the model as it was, the free reference
     save: Callable[[Path, bool], None]  # the final form into a folder; true: without the quarantine
     load: Callable[[Path], None]  # what `save` wrote, onto this adapter of the same shape

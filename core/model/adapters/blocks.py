@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.model.adapters.base import Adapter, save_tensors
-from core.model.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
+from core.model.adapters.branch import Branch
+from core.model.adapters.wrapped import WrappedLinear, branch_of, merged_weight, switched, wrap_targets
 from core.model.load import LanguageModel
 from core.spec import TrainConfig
 
@@ -42,8 +43,9 @@ class Block(nn.Module):
         self.B = nn.Parameter(torch.zeros_like(B0))
 
     def forward(self, x: Tensor) -> Tensor:
-        A, B = (self.A0 + self.A).to(x.dtype), (self.B0 + self.B).to(x.dtype)
-        return F.linear(F.linear(x, A), B) - F.linear(F.linear(x, self.A0.to(x.dtype)), self.B0.to(x.dtype))
+        """x in float32: rounded to less, A0 + A is A0 until many updates have passed."""
+        A, B = self.A0 + self.A, self.B0 + self.B
+        return F.linear(F.linear(x, A), B) - F.linear(F.linear(x, self.A0), self.B0)
 
     def delta(self) -> Tensor:
         return (self.B0 + self.B) @ (self.A0 + self.A) - self.B0 @ self.A0
@@ -62,17 +64,24 @@ class BlockLinear(WrappedLinear):
         change = self.kept.delta()
         return change + self.quarantine.delta() if self.with_quarantine else change
 
+    def branch(self) -> Branch:
+        blocks = (self.kept, self.quarantine) if self.with_quarantine else (self.kept,)
+        downs = [rows for block in blocks for rows in (block.A0 + block.A, block.A0)]
+        ups = [columns for block in blocks for columns in (block.B0 + block.B, -block.B0)]
+        return Branch(torch.cat(downs), torch.cat(ups, 1))
+
     def forward(self, x: Tensor) -> Tensor:
         y = self.base_layer(x)
         if not self.on:
             return y
-        kept = self.kept(x)
+        wide = x.float()
+        kept = self.kept(wide)
         if self.masks is not None:
             kept = torch.where(self.masks[1][:, None, None], kept.detach(), kept)
         if not self.with_quarantine:
-            return y + kept
-        parked = self.quarantine(x)
-        return y + kept + (parked if self.masks is None else self.masks[0][:, None, None] * parked)
+            return (y + kept).to(y.dtype)
+        parked = self.quarantine(wide)
+        return (y + kept + (parked if self.masks is None else self.masks[0][:, None, None] * parked)).to(y.dtype)
 
 
 def attach_blocks(language_model: LanguageModel, config: TrainConfig, seed: int) -> Adapter:
@@ -116,6 +125,7 @@ def _attached(model: Any, rank: int, seed: int) -> Adapter:
         modules=dict(layers),
         parameters=dict(sorted(parameters.items())),
         merged=functools.partial(merged_weight, model, layers),
+        branch=functools.partial(branch_of, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
         load=lambda folder: adapter.load_deployed(load_file(folder / FILE)),

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from core.model.adapters.base import TARGETS, Adapter, follow_umask
+from core.model.adapters.branch import Branch
 from core.model.load import LanguageModel
 from core.model.origin import public_name
 from core.spec import TrainConfig
@@ -74,6 +75,12 @@ def _adapter(wrapped: PeftModel, frozen: dict[str, Tensor]) -> Adapter:
         base = module.base_layer.weight
         return (base.float() + module.scaling["default"] * delta.float()).to(base.dtype)
 
+    @torch.no_grad()
+    def branch(name: str) -> Branch:
+        module = modules[name]
+        A, B = module.lora_A["default"].weight, module.lora_B["default"].weight
+        return Branch(A.clone(), module.scaling["default"] * B)
+
     def save(folder: Path, ablated: bool) -> None:
         # No embedding is trained; to find that out, peft would ask the hub for a model of this name.
         wrapped.save_pretrained(str(folder), save_embedding_layers=False)
@@ -85,8 +92,18 @@ def _adapter(wrapped: PeftModel, frozen: dict[str, Tensor]) -> Adapter:
 
     module_of = {name: name.removeprefix("base_model.model.").partition(".lora_")[0] for name in parameters}
     assert set(module_of.values()) == set(modules), "parameter names do not lead back to their modules"
-    zeroed = functools.partial(_disabled, wrapped)
-    return Adapter(model, modules, parameters, merged, zeroed, save, load, frozen=frozen, module_of=module_of)
+    return Adapter(
+        model=model,
+        modules=modules,
+        parameters=parameters,
+        merged=merged,
+        branch=branch,
+        zeroed=functools.partial(_disabled, wrapped),
+        save=save,
+        load=load,
+        frozen=frozen,
+        module_of=module_of,
+    )
 
 
 @contextlib.contextmanager

@@ -26,7 +26,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from core.model.adapters.base import Adapter, save_tensors, tensors_sha256
-from core.model.adapters.wrapped import WrappedLinear, merged_weight, switched, wrap_targets
+from core.model.adapters.branch import Branch
+from core.model.adapters.wrapped import WrappedLinear, branch_of, merged_weight, switched, wrap_targets
 from core.model.load import LanguageModel
 from core.model.origin import public_name
 from core.runs.cache import cache_folder
@@ -71,6 +72,9 @@ class SvdLinear(WrappedLinear):
 
     def delta(self) -> Tensor:
         return self.U @ (self.knobs().to(self.Vh.dtype)[:, None] * self.Vh)
+
+    def branch(self) -> Branch:
+        return Branch(self.Vh, self.U, self.knobs().to(self.Vh.dtype, copy=True))
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.on:
@@ -127,6 +131,7 @@ def _attached(model: Any, name: str, basis: Path | None) -> Adapter:
         modules=dict(layers),
         parameters=everything,
         merged=functools.partial(merged_weight, model, layers),
+        branch=functools.partial(branch_of, layers),
         zeroed=functools.partial(switched, layers, "on", False),
         save=save,
         load=read,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from core.model.adapters.base import TARGETS
+from core.model.adapters.branch import Branch
 
 Layer = TypeVar("Layer", bound="WrappedLinear")
 
@@ -22,6 +23,10 @@ class WrappedLinear(nn.Module):
         self.base_layer = base_layer
 
     def delta(self) -> Tensor:
+        raise NotImplementedError
+
+    def branch(self) -> Branch:
+        """The change as it is now: later updates do not reach it."""
         raise NotImplementedError
 
 
@@ -46,6 +51,11 @@ def merged_weight(model: Any, layers: dict[str, Layer], weight_name: str) -> Ten
         return model.get_parameter(weight_name)
     base: Tensor = layers[name].base_layer.weight
     return (base.float() + layers[name].delta().float()).to(base.dtype)
+
+
+@torch.no_grad()
+def branch_of(layers: Mapping[str, WrappedLinear], name: str) -> Branch:
+    return layers[name].branch()
 
 
 @contextlib.contextmanager
