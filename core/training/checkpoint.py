@@ -2,7 +2,7 @@
 
     ckpt/step_000025/adapter.safetensors    the delta; metadata: rows and config as JSON
                      optimizer.safetensors  AdamW's moments and step counts
-                     arm.safetensors        the arm's own state, where it has one
+                     arm.safetensors        the arm's own state, where it has one; metadata: each tensor's device
                      state.json             step, machine, the SHA-256 of each file, and adapter_sha256, which is of
                                             what would be deployed, without the quarantine; written last
 
@@ -21,11 +21,13 @@ import logging
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -80,7 +82,7 @@ def _write(folder: Path, run: RunDir, number: int, state: TrainState, spec: RunS
     save_tensors(state.adapter.state(), folder / "adapter.safetensors", metadata)
     save_tensors(_optimizer_tensors(state), folder / "optimizer.safetensors")
     if state.arm:
-        save_tensors({k: v.detach().cpu().contiguous() for k, v in state.arm.items()}, folder / "arm.safetensors")
+        _save_arm(state.arm, folder / "arm.safetensors")
     files = {path.name: _file_sha256(path) for path in sorted(folder.iterdir())}
     for name in files:
         durable.fsync_file(folder / name)
@@ -172,10 +174,7 @@ def load(folder: Path, summary: dict[str, Any], state: TrainState) -> None:
     state.adapter.load_state(load_file(folder / "adapter.safetensors"))
     _load_optimizer(state, load_file(folder / "optimizer.safetensors"))
     with contextlib.suppress(FileNotFoundError):
-        device = next(iter(state.adapter.parameters.values())).device  # where the arm's hooks meet it with gradients
-        found = load_file(folder / "arm.safetensors", device=str(device))
-        # Tensors of a file lie where it has them; products round by how their memory is aligned.
-        state.arm = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
+        state.arm = _read_arm(folder / "arm.safetensors")
     state.step = state.kept = int(summary["step"])
 
 
@@ -189,6 +188,21 @@ def require_same_machine(summary: dict[str, Any], machine: dict[str, str]) -> No
             f"checkpoint of step {summary['step']} cannot be continued exactly here ({'; '.join(different)}); "
             "plan with --set same_machine=false to allow it"
         )
+
+
+def _save_arm(arm: Mapping[str, Tensor], path: Path) -> None:
+    devices = canonical_json({name: tensor.device.type for name, tensor in arm.items()})
+    save_tensors({n: t.detach().cpu().contiguous() for n, t in arm.items()}, path, {"devices": devices})
+
+
+def _read_arm(path: Path) -> dict[str, Tensor]:
+    """Each tensor where the arm had it, so that its hooks meet the same in a resumed run as in a fresh one."""
+    found = load_file(path)
+    with safe_open(path, "pt") as handle:
+        devices = json.loads(handle.metadata()["devices"])
+    # Tensors of a file lie where it has them; products round by how their memory is aligned.
+    own = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
+    return {name: tensor.to(devices[name]) for name, tensor in own.items()}
 
 
 def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:
