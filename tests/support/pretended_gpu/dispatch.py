@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_leaves, tree_map
 
 from support.pretended_gpu.device_rules import require_one_device, require_own_generator
+from support.pretended_gpu.nested import leaves, mapped
 from support.pretended_gpu.tensor import GPU, GpuTensor
 
 CPU = torch.device("cpu")
@@ -38,8 +38,7 @@ def operation(overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     name = overload._schema.name.split("::")[1]
     if overload is torch.ops.prim.device.default:
         return GPU if isinstance(args[0], GpuTensor) else CPU
-    leaves = tree_leaves((args, kwargs))
-    tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     ours = [t for t in tensors if isinstance(t, GpuTensor)]
     target = _target(kwargs)
     if not ours and target != GPU:
@@ -51,12 +50,13 @@ def operation(overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     if target != CPU:
         require_own_generator(name, kwargs)
     of_the_card = ("driver",) if name == "_linalg_svd" else ()  # a choice among CUDA's own solvers
-    found = overload(*_numbers(args), **_numbers({n: v for n, v in kwargs.items() if n not in of_the_card}))
+    own = mapped(_number, {n: v for n, v in kwargs.items() if n not in of_the_card})
+    found = overload(*mapped(_number, args), **own)
     if name == "_to_copy" and target == CPU:
         return found
     if name == "copy_" and not isinstance(args[0], GpuTensor):
         return args[0]
-    wrapped = tree_map(lambda leaf: GpuTensor(leaf) if isinstance(leaf, Tensor) else leaf, found)
+    wrapped = mapped(lambda leaf: GpuTensor(leaf) if isinstance(leaf, Tensor) else leaf, found)
     return return_and_correct_aliasing(overload, args, kwargs, wrapped) if ours else wrapped
 
 
@@ -68,12 +68,8 @@ def _target(kwargs: dict[str, Any]) -> torch.device | None:
     return CPU if torch.device(given).type == "cpu" else GPU
 
 
-def _numbers(value: Any) -> Any:
-    """Arguments of the same call on the CPU."""
-
-    def plain(leaf: Any) -> Any:
-        if isinstance(leaf, GpuTensor):
-            return leaf.numbers
-        return CPU if isinstance(leaf, torch.device) else leaf
-
-    return tree_map(plain, value)
+def _number(leaf: Any) -> Any:
+    """An argument of the same call on the CPU."""
+    if isinstance(leaf, GpuTensor):
+        return leaf.numbers
+    return CPU if isinstance(leaf, torch.device) else leaf
