@@ -30,6 +30,10 @@ check *args:
 bench-grading *args:
     PYTHONPATH=. uv run python -P bench/grading.py --out docs/results/bench-grading.json "$@"
 
+# what only a GPU can show, in eight minutes: docs/gpu.md; --out FILE keeps it; --device cpu --tiny rehearses it
+gpu-check *args:
+    uv run python bench/gpu_check.py "$@"
+
 # the queue's commands beside their rivals: cold status, a full home, submit, a kill, the gap between two jobs
 bench-queue *args:
     PYTHONPATH=. uv run python -P bench/queue.py --out docs/results/bench-queue.json "$@"

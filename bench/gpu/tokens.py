@@ -1,0 +1,23 @@
+"""Prompts and completions of given lengths, drawn from the whole vocabulary."""
+
+from __future__ import annotations
+
+import random
+
+from bench.gpu.phase import Visit
+
+
+def prompts(visit: Visit, count: int, length: int) -> list[list[int]]:
+    rng = random.Random(f"prompts {count} {length}")
+    return [_tokens(visit, rng, length) for _ in range(count)]
+
+
+def completions(visit: Visit, rows: int) -> list[list[int]]:
+    """Of lengths as rollouts have them: one in sixteen as long as may be, the mean about `mean_new`."""
+    s, rng = visit.sizes, random.Random(f"completions {rows}")
+    usual = (16 * s.mean_new - s.max_new) // 15
+    return [_tokens(visit, rng, s.max_new if row % 16 == 0 else usual) for row in range(rows)]
+
+
+def _tokens(visit: Visit, rng: random.Random, length: int) -> list[int]:
+    return [rng.randrange(visit.sizes.model["vocab_size"]) for _ in range(length)]
