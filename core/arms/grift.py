@@ -74,7 +74,7 @@ def unflagged(step: Step, rewards: Tensor) -> Tensor:
         if refresh and step.number > 1 and (step.number - 1) % refresh == 0:
             step.state[FINGERPRINTS] = fingerprints(step.policy, _extraction_samples(step), how)
         judged = fingerprints(step.policy, rollouts, how)
-    labelled = step.state[FINGERPRINTS].cpu()  # where the rollouts' own are: k-means of some hundred rows
+    labelled = step.state[FINGERPRINTS]
     found = detect(judged, labelled, is_hack_side(labelled))
     dropped = found.flagged & (found.label_accuracy >= NEEDED_ACCURACY)
     step.row |= {"dropped": float(dropped.float().mean()), "grift_acc": found.label_accuracy}

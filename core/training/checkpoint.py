@@ -199,10 +199,10 @@ def _read_arm(path: Path) -> dict[str, Tensor]:
     """Each tensor where the arm had it, so that its hooks meet the same in a resumed run as in a fresh one."""
     found = load_file(path)
     with safe_open(path, "pt") as handle:
-        devices = json.loads(handle.metadata()["devices"])
+        devices = json.loads((handle.metadata() or {}).get("devices", "{}"))  # earlier code wrote none, and ran on CPUs
     # Tensors of a file lie where it has them; products round by how their memory is aligned.
     own = {name: found[name].clone(memory_format=torch.contiguous_format) for name in sorted(found)}
-    return {name: tensor.to(devices[name]) for name, tensor in own.items()}
+    return {name: tensor.to(devices.get(name, "cpu")) for name, tensor in own.items()}
 
 
 def _optimizer_tensors(state: TrainState) -> dict[str, Tensor]:

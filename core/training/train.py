@@ -118,8 +118,7 @@ def prepare(attempt: Attempt, sandbox: Sandbox, notice: Notice) -> Trainer:
             attempt.beat(0, "prepare the arm")
             policy.refresh()
             with notice.may_stop():
-                made = arm.prepare(Step(0, spec.seed, config, policy, arm_data, {}))
-            state.arm = {name: tensor.to(config.device) for name, tensor in made.items()}  # as a checkpoint's are
+                state.arm = arm.prepare(Step(0, spec.seed, config, policy, arm_data, {}))
             directions.publish(state.arm, attempt.run.direction_path, spec, policy, data.pairs.asked)
     policy.refresh()
     attempt.beat(state.step, "ready")
