@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-FREQUENCIES = "inv_freq"
+FREQUENCIES = "inv_freq"  # how the buffers' names end
 
 
 def require_exact_rotary(name: str, model: Any) -> None:
@@ -19,23 +19,22 @@ def require_exact_rotary(name: str, model: Any) -> None:
     For models as they are loaded, on the CPU: another device may round a power otherwise. A module that does not take
     the config alone is held to float32 only.
     """
-    for module_name, module in model.named_modules():
-        found = getattr(module, FREQUENCIES, None)
-        if not isinstance(found, torch.Tensor):
+    for buffer_name, found in model.named_buffers():
+        if not buffer_name.endswith(FREQUENCIES):
             continue
-        place = f"model {name!r}: {module_name}.{FREQUENCIES}"
+        place = f"model {name!r}: {buffer_name}"
         way_out = "load the model in its dtype by from_pretrained, and cast no buffers afterwards"
         if found.dtype != torch.float32:
             raise RuntimeError(f"{place} is {found.dtype} and must be float32: {way_out}")
-        expected = _made_anew(module)
+        module_name, _, leaf = buffer_name.rpartition(".")
+        expected = _made_anew(model.get_submodule(module_name), leaf)
         if expected is not None and not torch.equal(found, expected):
             worst = float(((found - expected) / expected).abs().max())
             raise RuntimeError(f"{place} differs from the config's by up to {worst:.1e} of its value: {way_out}")
 
 
-def _made_anew(module: Any) -> torch.Tensor | None:
+def _made_anew(module: Any, buffer_name: str) -> torch.Tensor | None:
     try:
-        made = getattr(type(module)(module.config), FREQUENCIES)
+        return type(module)(module.config).get_buffer(buffer_name)
     except (AttributeError, TypeError):
         return None
-    return made if isinstance(made, torch.Tensor) else None

@@ -7,12 +7,12 @@ import pytest
 import torch
 from peft import PeftModel
 from torch.utils._python_dispatch import TorchDispatchMode
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.attempt import Preempted
 from core.model.adapters.base import switched_off, tensors_sha256
 from core.model.adapters.lora import attach_lora
-from core.model.decoder import DenseDecoder, ModuleDecoder
+from core.model.decoder import DenseDecoder, ModuleDecoder, make_decoder
 from core.model.load import NANO, LanguageModel, load
 from core.model.logprobs import TokenBatch, completion_logps
 from core.model.rollouts import exact_cumsum, likely_draw, sample, uniforms, with_full_draws
@@ -68,6 +68,28 @@ def test_decoder_gives_the_trained_policys_probabilities(kind: type, name: str) 
             rows = rows[[0, 2]]
         if position < 3:
             logits = decoder.step(batch.completion_ids[rows, position])
+
+
+def test_states_of_linear_attention_follow_their_rows() -> None:
+    """Qwen3.5 keeps a state of fixed size in three of four layers, beside keys and values in the fourth."""
+    torch.manual_seed(0)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "linear_num_value_heads": 4, "linear_num_key_heads": 2}
+    sizes = {"head_dim": 32, "linear_key_head_dim": 16, "linear_value_head_dim": 16, "num_hidden_layers": 4}
+    hybrid = AutoConfig.for_model(
+        "qwen3_5_text", vocab_size=768, hidden_size=64, intermediate_size=64, **heads, **sizes
+    )
+    model = AutoModelForCausalLM.from_config(hybrid).eval().requires_grad_(False)
+    adapter = attach_lora(LanguageModel(model, None, frozenset([1])), PRESETS["smoke"], seed=3)
+    decoder = make_decoder(adapter.model, adapter.modules)
+    decoder.refresh(adapter)
+    batch = TokenBatch.pad(PROMPTS, COMPLETIONS, GROUP, "cpu")
+    expected = completion_logps(adapter.model, batch, shared_prefix=False).detach()
+    decoder.prefill(batch.prompt_ids, batch.prompt_mask, batch.group, 8)
+    decoder.step(batch.completion_ids[:, 0])
+    decoder.keep(torch.tensor([0, 2]))
+    logits = decoder.step(batch.completion_ids[[0, 2], 1])
+    here = torch.log_softmax(logits, -1).gather(1, batch.completion_ids[[0, 2], 2:3])[:, 0]
+    torch.testing.assert_close(here, expected[[0, 2], 2], atol=2e-5, rtol=1e-5)
 
 
 def test_shared_prompt_gives_the_padded_forms_gradient() -> None:
