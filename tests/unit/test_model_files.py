@@ -113,5 +113,6 @@ def test_models_of_ours_and_transformers_own_table() -> None:
     assert model_problem("nano") is model_problem("smoke") is folder_problem(NANO) is None
     assert {"qwen3", "qwen3_5", "llama", "gpt2"} <= causal_model_types()
     assert "CausalLM" not in str(causal_model_types())
-    problem = model_problem("/nowhere/model")
-    assert problem is not None and problem.severity == "missing" and "no such directory" in problem.sentence
+    for nowhere in ("/nowhere/model", "./nowhere", "../nowhere"):  # no names on a hub
+        problem = model_problem(nowhere)
+        assert problem is not None and problem.severity == "missing" and "no such directory" in problem.sentence
