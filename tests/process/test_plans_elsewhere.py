@@ -17,8 +17,9 @@ from orchestrator.planning.readiness import missing_here
 from orchestrator.store.plan_dir import all_plans
 from orchestrator.store.plan_hash import difference
 from support.fake_home import REPO, FakeHome, tree
+from support.model_folder import hub_copy_of_nano, indexed, nano_folder
 from support.patience import patient
-from support.stored_plans import model_at, old_home
+from support.stored_plans import old_home
 
 
 def planned(fake: FakeHome, home: Path, cores: set[int], model: Path) -> dict:
@@ -47,7 +48,7 @@ def test_one_core_or_two_and_whatever_folders_one_hash(fake: FakeHome, tmp_path:
     for name, lent in (("one", cores[:1]), ("other", cores[:2])):
         home = tmp_path / name / "home"
         home.mkdir(parents=True)
-        found.append(planned(fake, home, set(lent), model_at(tmp_path / name / "model")))
+        found.append(planned(fake, home, set(lent), nano_folder(tmp_path / name / "model")))
     one, other = found
     assert (one["slots"], other["slots"]) == (1, 2) and one["hash"] == other["hash"]
     assert [row["run_id"] for row in one["runs"]] == [row["run_id"] for row in other["runs"]]
@@ -88,26 +89,21 @@ def test_what_has_arrived_is_missed_no_longer(bare: FakeHome, tmp_path: Path, mo
     assert len(missing_here(wanted)) == 2
     (tools / "nvidia-smi").write_text("#!/bin/sh\necho 'GPU 0: a card (UUID: GPU-0)'\n")
     (tools / "nvidia-smi").chmod(0o755)
-    copies = tmp_path / "hub" / "hub" / "models--Qwen--Qwen3-4B"
-    snapshot = model_at(copies / "snapshots" / "abc")
-    (copies / "refs").mkdir()
-    (copies / "refs" / "main").write_text("abc")
+    snapshot = hub_copy_of_nano(tmp_path / "hub" / "hub", "Qwen", "Qwen3-4B")
     assert missing_here(wanted) == []
-    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
-    (snapshot / "model.safetensors.index.json").write_text(json.dumps(index))
-    (snapshot / "model-1.safetensors").write_bytes(b"0")
+    indexed(snapshot, a="model.safetensors", b="model-2.safetensors")
     (found,) = missing_here(wanted)
-    assert "lacks 1 of 2 files of weights, model-2.safetensors first" in found
+    assert "model-2.safetensors" in found and "just download-model Qwen/Qwen3-4B" in found
     (tools / "nvidia-smi").write_text("#!/bin/sh\necho 'No devices were found'\nexit 6\n")
     assert len(missing_here(wanted)) == 2
 
 
 def test_a_model_directory_that_moved_away_is_named(bare: FakeHome, tmp_path: Path) -> None:
-    folder = model_at(tmp_path / "model")
+    folder = nano_folder(tmp_path / "model")
     bare.grpoq("plan", "smoke", *ROWS, "--set", f"model={folder}")
     shutil.move(folder, tmp_path / "moved")
     refused = bare.grpoq("submit", "--backend", "local", expect=2).stderr
-    assert f"model directory {folder}: it holds no config.json; put it back, or a link" in refused
+    assert f"model '{folder}': no such directory; put it there" in refused
     folder.symlink_to(tmp_path / "moved")
     bare.grpoq("submit", "--backend", "local")
 
