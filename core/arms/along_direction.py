@@ -78,7 +78,7 @@ def extracted(step: Step, source: Source, space: str) -> Axes:
 
 def prepare(step: Step, source: Source, space: str) -> State:
     axes = extracted(step, source, space)
-    counts = {name: len(V) for name, V in axes.items()}
+    counts = {name: directions.axis_count(V) for name, V in axes.items()}
     null = directions.random_axes(axes, counts, (step.seed, "cin_rand"))
     state = {f"{PREFIX}{name}": V for name, V in axes.items()}
     return state | {f"{NULL_PREFIX}{name}": V.to(axes[name]) for name, V in null.items()}

@@ -38,7 +38,9 @@ from core.spec import RunSpec, TrainConfig
 if TYPE_CHECKING:
     from core.model.policy import Policy
 
-Axes = dict[str, Tensor]  # by parameter: (k, n), orthonormal rows; n numbers of the flattened parameter
+# By parameter: (k, n), orthonormal rows; n numbers of the flattened parameter. Or (n,), of 1, -1 and 0: axes that are
+# single numbers of the parameter with a sign, as many as are not 0 (`random_axes`, where rows would not fit).
+Axes = dict[str, Tensor]
 PREFIX = "V/"
 PART_BYTES = 8e9  # of pair gradients that exist at a time, beside which their differences take half as much again
 Result = TypeVar("Result")
@@ -241,14 +243,43 @@ def lifted(q: dict[str, Tensor]) -> Axes:
 # ---- controls
 
 
+MOST_NUMBERS = 2**29  # of random axes, all parameters together: 2.1 GB in float32
+
+
 def random_axes(axes: Axes, counts: dict[str, int], key: Sequence[object]) -> Axes:
-    """As many orthonormal rows per parameter as `counts` says, drawn without regard to any pair."""
-    drawn = {}
-    for name, V in axes.items():
-        n = V.shape[1]
-        noise = torch.randn(n, min(counts[name], n), generator=generator(*key, name))
-        drawn[name] = torch.linalg.qr(noise).Q.T.contiguous()
-    return drawn
+    """As many orthonormal axes per parameter as `counts` says, drawn without regard to any pair.
+
+    Their turn is uniform (Haar) while their numbers are at most MOST_NUMBERS. Energy matched to a real model's V they
+    may be thousands a parameter; then they are coordinates with random signs, which take as much on average.
+    """
+    sizes = {name: V.shape[-1] for name, V in axes.items()}
+    fits = sum(min(counts[name], n) * n for name, n in sizes.items()) <= MOST_NUMBERS
+    draw = _turned if fits else _signed_coordinates
+    return {name: draw(n, min(counts[name], n), generator(*key, name)) for name, n in sizes.items()}
+
+
+def _turned(n: int, count: int, drawing: torch.Generator) -> Tensor:
+    return torch.linalg.qr(torch.randn(n, count, generator=drawing)).Q.T.contiguous()
+
+
+def _signed_coordinates(n: int, count: int, drawing: torch.Generator) -> Tensor:
+    signs = torch.zeros(n)
+    signs[torch.randperm(n, generator=drawing)[:count]] = torch.randint(0, 2, (count,), generator=drawing) * 2.0 - 1.0
+    return signs
+
+
+def components(V: Tensor, g: Tensor) -> Tensor:
+    """V g of a flat g: (k,), or (n,) where the axes are signed coordinates."""
+    return V @ g if V.dim() == 2 else V * g
+
+
+def combined(c: Tensor, V: Tensor) -> Tensor:
+    """V^T c: (n,)."""
+    return c @ V if V.dim() == 2 else c * V
+
+
+def axis_count(V: Tensor) -> int:
+    return len(V) if V.dim() == 2 else int(V.count_nonzero())
 
 
 def energy_matched_counts(axes: Axes, gradients: AnyGradients) -> dict[str, int]:
@@ -271,11 +302,16 @@ def reversed_axes(axes: Axes) -> Axes:
 
 
 def overlap(new: Axes, old: Axes) -> float:
-    """Mean |<first axis now, first axis before>| over parameters: near 1 stable, below 0.2 turned away."""
+    """Mean |<first axis now, first axis before>| over parameters: near 1 stable, below 0.2 turned away. Of signed
+    coordinates: the share that is the same."""
     shared = sorted(set(new) & set(old))  # a checkpoint's order is its own, and sums depend on it
     if not shared:
         return 0.0
-    return float(torch.stack([(new[name][0] @ old[name][0]).abs() for name in shared]).mean())
+    return float(torch.stack([_overlap(new[name], old[name]) for name in shared]).mean())
+
+
+def _overlap(new: Tensor, old: Tensor) -> Tensor:
+    return (new[0] @ old[0]).abs() if new.dim() == 2 else (new @ old).abs() / new.count_nonzero().clamp(min=1)
 
 
 # ---- on disk

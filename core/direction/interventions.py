@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.direction.directions import Axes
+from core.direction.directions import Axes, axis_count, combined, components
 
 GATES: dict[str, Callable[[Tensor], Tensor]] = {
     "one_sided": torch.relu,
@@ -32,10 +32,10 @@ class Removal:
 
 
 def remove(g: Tensor, V: Tensor, gate: str, overshoot: float = 1.0, preserve_magnitude: bool = False) -> Removal:
-    """`g` of any shape, V (k, numel of g) with orthonormal rows; both results have g's shape."""
+    """`g` of any shape, V its axes; both results have g's shape."""
     flat = g.flatten()
-    c = V @ flat  # (k,) c > 0: pushes hack-ward
-    removed = overshoot * (GATES[gate](c) @ V)  # (n,) in span(V)
+    c = components(V, flat)  # (k,) c > 0: pushes hack-ward
+    removed = overshoot * combined(GATES[gate](c), V)  # (n,) in span(V)
     kept = flat - removed
     if preserve_magnitude and float(kept.norm()) > 0:
         kept = kept * (flat.norm() / kept.norm())
@@ -53,13 +53,13 @@ class Share:
 
 def hackward_share(gradients: dict[str, Tensor], axes: Axes) -> Share:
     """cin and cos_align of gradients, cout and cos_out of updates."""
-    along = {name: V @ gradients[name].flatten() for name, V in axes.items()}
+    along = {name: components(V, gradients[name].flatten()) for name, V in axes.items()}
     squares = [(float(c.relu().square().sum()), float(gradients[name].square().sum())) for name, c in along.items()]
     total = sum(whole for _, whole in squares)
     if not total > 0:
         return Share()
     ratios = [(part / whole) ** 0.5 if whole > 0 else 0.0 for part, whole in squares]
-    axes_norm = sum(map(len, axes.values())) ** 0.5  # of the sum of orthonormal axes
+    axes_norm = sum(map(axis_count, axes.values())) ** 0.5  # of the sum of orthonormal axes
     return Share(
         (sum(part for part, _ in squares) / total) ** 0.5,
         sum(ratio > FIRED for ratio in ratios) / len(ratios),
@@ -70,7 +70,7 @@ def hackward_share(gradients: dict[str, Tensor], axes: Axes) -> Share:
 def position(parameters: dict[str, Tensor], axes: Axes) -> tuple[float, float | None]:
     """How far parameters that started at zero have moved hack-ward, -sum V theta; their norm's share in span(V), None
     where they have not moved."""
-    along = {name: V @ parameters[name].detach().flatten() for name, V in axes.items()}
+    along = {name: components(V, parameters[name].detach().flatten()) for name, V in axes.items()}
     whole = sum(float(parameters[name].detach().square().sum()) for name in axes)
     inside = sum(float(c.square().sum()) for c in along.values())
     return -sum(float(c.sum()) for c in along.values()), (inside / whole) ** 0.5 if whole > 0 else None

@@ -37,6 +37,7 @@ STANDING: list[Case] = [
     ("rebound_mul", BENCHMARK),
 ]
 OTHERS: list[Case] = [(name, {}) for name in ARM_NAMES if (name, {}) not in STANDING] + [
+    ("random_V", {"match": "energy"}),
     ("route", TEACHER),
     ("erase", {**TEACHER, **BENCHMARK}),
     ("sgtm", BENCHMARK),

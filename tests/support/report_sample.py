@@ -493,6 +493,8 @@ def _curve(run: RunRow, arm: Made, draw: random.Random) -> Curve:
         "gn": tuple(round(0.1 + abs(draw.gauss(0, 0.04)), 5) for _ in steps),
         "cin": tuple(round(0.02 + 0.004 * draw.random(), 5) if projects else None for _ in steps),
         "cin_rand": tuple(round(0.004 + 0.001 * draw.random(), 5) if projects else None for _ in steps),
+        # All groups tied in four steps: the gradient had no direction.
+        "cos_align": tuple(round(0.02 * math.cos(s / 9), 5) if projects and not 30 <= s < 34 else None for s in steps),
         "cout": tuple(round(0.0007 * draw.random(), 6) if projects else None for _ in steps),
         "lp_s": tuple(round(-0.3 + 0.0004 * s, 5) for s in steps),
     }

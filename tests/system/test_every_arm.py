@@ -47,6 +47,11 @@ def test_no_operation_is_one_that_raises_on_a_gpu(case: Case, tmp_path: Path) ->
     assert "embedding" in seen and not seen & RAISING
 
 
+def test_a_random_direction_of_coordinates_resumes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.direction.directions.MOST_NUMBERS", 0)
+    resumed_equals_unbroken(("random_V", {"match": "energy", "space": "activation"}), tmp_path)
+
+
 @pytest.mark.parametrize("arm, place, kept", MORE_STOPS)
 def test_a_stop_within_a_step_saves_the_last_whole_one(
     arm: str, place: tuple[int, str], kept: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

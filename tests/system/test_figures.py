@@ -135,7 +135,7 @@ def test_hidden_outcomes_are_in_no_figure() -> None:
     found = sheets(unfinished())
     assert [name for name, group in found.items() if group] == ["diagnostics"]
     (sheet,) = found["diagnostics"]
-    assert [panel.name for panel in sheet.panels] == ["cin", "kl", "gn", "comp", "len"]
+    assert [panel.name for panel in sheet.panels] == ["cos_align", "cin", "cout", "kl", "lp_s", "gn", "comp", "len"]
 
 
 def test_curves_are_one_line_for_each_seed() -> None:

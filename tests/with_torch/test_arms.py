@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from core.arm_rules import ARM_NAMES
+from core.arm_rules import ARM_NAMES, ARMS_WITH_V
 from core.arms import ARMS, along_direction, arm_of, oracles, rebound
 from core.arms.arm import Arm, Step
 from core.direction.interventions import remove
@@ -246,6 +246,10 @@ def test_measuring_is_along_the_same_v_and_changes_nothing(planted: Step) -> Non
     assert planted.row["cout"] == pytest.approx(0.6) and planted.row["cos_out"] == pytest.approx(0.6)
     arm.update(planted, moved(planted, along=-0.3, across=0.4))
     assert planted.row["cout"] == 0.0 and planted.row["cos_out"] == pytest.approx(-0.6)
+
+
+def test_plans_know_which_arms_keep_axes_of_their_own() -> None:
+    assert {name for name in ARM_NAMES if ARMS[name].has_axes} == set(ARMS_WITH_V)
 
 
 def test_an_arm_is_measured_only_when_asked_and_never_along_two_directions() -> None:

@@ -11,6 +11,7 @@ from core.arms.along_direction import HACK, RANDOM, REVERSED, Source, axes_of, e
 from core.direction import directions
 from core.direction.directions import PairGradients
 from core.direction.from_config import extraction
+from core.direction.interventions import hackward_share, remove
 from core.direction.separation import Separation, split
 from core.environment.pairs import Pair, pairs_sha256, repaired, shuffled
 from core.model.policy import Policy
@@ -221,6 +222,29 @@ def test_gradients_taken_in_parts_give_the_wholes_bytes(monkeypatch: pytest.Monk
     assert 0 not in asked[3:] and max(asked[3:]) < len(policy.adapter.parameters) / 3
     assert parted[1:] == whole[1:] and list(parted[0]) == list(whole[0])
     assert all(torch.equal(parted[0][name], V) for name, V in whole[0].items())
+
+
+def test_more_axes_than_memory_holds_are_coordinates_and_take_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Qwen3-4B's LoRA a hundredth of a parameter's 300,000 numbers would be 3,000 rows of as many: 3.6 GB."""
+    monkeypatch.setattr(directions, "MOST_NUMBERS", 0)
+    V = {name: torch.linalg.qr(torch.randn(4000, 3)).Q.T for name in ("a", "b")}
+    R = directions.random_axes(V, {"a": 40, "b": 1200}, ("k",))
+    assert [R[name].shape for name in R] == [(4000,), (4000,)]
+    assert {name: directions.axis_count(axes) for name, axes in R.items()} == {"a": 40, "b": 1200}
+    assert {1.0, -1.0} < set(R["b"].tolist()) and abs(float(R["b"].sum())) < 150
+    again = directions.random_axes(V, {"a": 40, "b": 1200}, ("k",))
+    assert all(torch.equal(R[name], again[name]) for name in R) and directions.overlap(R, again) == 1.0
+
+    g = torch.randn(4000, generator=torch.Generator().manual_seed(0))
+    parts = remove(g, R["b"], "no_gate")
+    assert float(parts.removed.norm() / g.norm()) == pytest.approx((1200 / 4000) ** 0.5, rel=0.05)
+    torch.testing.assert_close(parts.kept + parts.removed, g)
+    one_sided = remove(g, R["b"], "one_sided").removed
+    hackward = (g * R["b"]) > 0
+    assert torch.equal(one_sided, torch.where(hackward, g, torch.zeros_like(g)))
+    share = hackward_share({"b": g}, {"b": R["b"]})
+    assert share.hackward == pytest.approx(float(one_sided.norm() / g.norm()))
+    assert share.cosine == pytest.approx(float((g @ R["b"]) / (g.norm() * R["b"].norm())), abs=1e-6)
 
 
 def test_overlap_by_hand() -> None:
