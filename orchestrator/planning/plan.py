@@ -103,11 +103,11 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
             gate_row(gate) | {"run_id": ids[read.name], "before_runs": [ids[e.name] for e in behind]}
             for gate, read, behind in gates
         ],
-        "reach": reach.to_json(reach.limits(matrix.registered, specs, matrix.preregistered)),
         "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
     if rows:
         content["rows"] = rows.content(configs[arms[0].label])
+    content["reach"] = reach.to_json(reach.limits(content, specs))
     return Draft(content, specs, files, source, (*_notes(specs, slots), *(rows.notes if rows else ())))
 
 

@@ -10,7 +10,7 @@ import functools
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Planned:
     registered: Registered
     specs: tuple[RunSpec, ...]
     preregistered: bool
+    held_out: int | None  # problems that there are to evaluate on; None: not known yet, or nano's own
 
     @functools.cached_property
     def trained(self) -> dict[str, dict[int, RunSpec]]:
@@ -61,11 +62,13 @@ class Planned:
         return [label for label in (h.treatment, h.baseline) if label]
 
 
-def limits(registered: Registered, specs: Sequence[RunSpec], preregistered: bool = True) -> list[Limit]:
-    """In the order of the rules; empty where nothing is registered."""
+def limits(content: Mapping[str, Any], specs: Sequence[RunSpec]) -> list[Limit]:
+    """Of a plan's content, in the order of the rules; empty where nothing is registered."""
+    registered = Registered.of_plan(content)
     if not registered.hypotheses:
         return []
-    planned = Planned(registered, tuple(specs), preregistered)
+    held_out = content.get("rows", {}).get("held_out")
+    planned = Planned(registered, tuple(specs), content["preregistered"], held_out)
     return list(dict.fromkeys(limit for rule in LOOKED_AT for limit in rule(planned)))
 
 
@@ -137,12 +140,14 @@ def too_few_problems(planned: Planned) -> Iterator[Limit]:
     """Simulated only where so few are judged that it could matter."""
     for h in planned.registered.hypotheses:
         effect, seeds = h.thresholds.get("drop_at_least", 0.0), planned.seeds(*planned.arms_of(h))
-        judged = _judged(planned, h.treatment)
-        if not effect or not seeds or judged.eval_problems >= (3.5 * WIDEST_SD / effect) ** 2:
+        if not effect or not seeds:
+            continue
+        problems, samples = _judged(planned, h.treatment)
+        if problems >= (3.5 * WIDEST_SD / effect) ** 2:
             continue
         from core.statistics.power import Design, rejections
 
-        design = Design(judged.eval_problems, judged.eval_samples, len(seeds))
+        design = Design(problems, samples, len(seeds))
         if effect >= 100 * design.baseline:
             continue
         share = rejections(design, effect, 500, 0, ALPHA).over_problems
@@ -263,11 +268,13 @@ def _more(planned: Planned, labels: Sequence[str], needed: int) -> str:
     return ", ".join(f"{label}-s{seed}" for label in labels for seed in wanted if seed not in planned.seeds(label))
 
 
-def _judged(planned: Planned, label: str) -> TrainConfig:
-    """How an arm is evaluated: by its eval run, else in training."""
+def _judged(planned: Planned, label: str) -> tuple[int, int]:
+    """Problems and samples of an arm's evaluation, or of the last one in training."""
     run = planned.one(label)
     assert run is not None, f"{label} has a seed"
-    return next((s for s in planned.specs if s.kind == "eval" and s.of == run.run_id), run).config
+    config = next((s for s in planned.specs if s.kind == "eval" and s.of == run.run_id), run).config
+    there = config.eval_problems if planned.held_out is None else planned.held_out
+    return min(config.eval_problems, there), config.eval_samples
 
 
 def _has_own_pairs(planned: Planned, like: RunSpec) -> bool:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.planning.matrix import BUILT_IN, Arm, Gate, Job, Matrix, read_matrix
 from orchestrator.planning.plan import draft_plan
-from orchestrator.planning.reach import OUT, UNTOLD, Limit, lines
+from orchestrator.planning.reach import OUT, UNTOLD, Limit, limits, lines
 from orchestrator.planning.resolve import Choices
 from orchestrator.store.preregistration import read_registered
 from support.fake_home import FakeHome
@@ -130,3 +130,12 @@ def fallbacks() -> list[tuple[str, Gate]]:
 def test_a_fallback_names_nothing_that_the_plan_has_already(name: str, gate: Gate) -> None:
     config = draft_plan(read_matrix(BUILT_IN / f"{name}.toml"), Choices()).specs[0].config
     assert {field: getattr(config, field) for field in gate.fallback}.items().isdisjoint(gate.fallback.items())
+
+
+def test_problems_that_are_not_there_find_nothing() -> None:
+    """113 are asked for, and a file holds out five."""
+    draft = draft_plan(read_matrix(BUILT_IN / "full.toml"), Choices())
+    assert not [limit for limit in limits(draft.content, draft.specs) if "of simulated" in limit.why]
+    few = draft.content | {"rows": {"held_out": 5}}
+    (limit,) = [limit for limit in limits(few, draft.specs) if "of simulated" in limit.why]
+    assert (limit.kind, limit.of) == (OUT, "H1") and "5 problems x 10 samples" in limit.why
