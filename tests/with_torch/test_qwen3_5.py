@@ -27,7 +27,7 @@ def test_the_sampler_and_the_trainer_give_the_same_log_probabilities(kind: str) 
             parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator("moved", name)))
     decoder = make_decoder(adapter.model, adapter.modules)
     assert isinstance(decoder, ModuleDecoder)
-    decoder.refresh(adapter.merged)
+    decoder.refresh(adapter)
     drawn = sample(decoder, PROMPTS, uniforms(("k",), 3, 2, 8), 1.0, 1.0, made.end_ids, "cpu", lambda: None)
     batch = TokenBatch.pad(PROMPTS, drawn, [0, 0, 1, 1, 2, 2], "cpu")
 
