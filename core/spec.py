@@ -154,6 +154,9 @@ class TrainConfig:
     # The machine
     device: str = knob("cpu", "where the model is", ("cpu", "cuda"))
     dtype: str = knob("float32", "of the model's weights", ("float32", "bfloat16"))
+    gpu_memory_gb: float = knob(0.0, "with device = cuda, of the card planned for: decode_rows, micro_batch and "
+                                "grad_checkpointing follow where nothing gives them; 0: they are as they stand",
+                                at_least=0)
     threads: int = knob(1, "torch's on the CPU; sums depend on it, so no machine changes it", at_least=1)
     micro_batch: int = knob(64, "completions per forward and backward", at_least=1)
     decode_rows: int = knob(256, "completions decoded at once", at_least=1)
@@ -292,7 +295,7 @@ PRESETS: dict[str, TrainConfig] = {
         lr=7e-5, schedule="cosine", grad_clip=1.0, eval_every=20, eval_problems=32, eval_samples=1, keep_newest=2,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, measure=True, device="cuda", dtype="bfloat16", threads=4,
-        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
+        gpu_memory_gb=96.0, micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
     # docs/protocol.md 1.9: the benchmark's shape with G 8 and batch 128.
     "full": TrainConfig(
@@ -301,7 +304,7 @@ PRESETS: dict[str, TrainConfig] = {
         keep_every=100,
         collapse_evals=2, max_kl=4.0, max_lp_drop=5.0, require_solves=True, **VERL,
         pairs="authored", drop_bottom=0.25, measure=True, device="cuda", dtype="bfloat16", threads=4,
-        micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
+        gpu_memory_gb=96.0, micro_batch=8, grad_checkpointing=True, grade_workers=8, disk_floor_gb=20.0, stall_s=900.0,
     ),
 }  # fmt: skip
 

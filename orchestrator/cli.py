@@ -580,7 +580,7 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
 def _show_plan(
     plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
 ) -> None:
-    from orchestrator.planning import judging_memory, power, reach
+    from orchestrator.planning import judging_memory, power, reach, sizes_text
     from orchestrator.state.cost import price_lines
 
     powers = power.powers(content, specs)
@@ -597,6 +597,8 @@ def _show_plan(
     print(f"preset {content['preset']}: {config.model}, {shape}")
     if content.get("rows"):
         print("\n".join(textwrap.wrap(_rows_in_short(content["rows"], config.not_unique), _width())))
+    for line in sizes_text.lines(content.get("gpu_memory", [])):
+        print(line)
     print(judging_memory.sentence(content["slots"], [spec.config for spec in specs]))
     for spec in specs:
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")

@@ -52,7 +52,7 @@ def expand(matrix: Matrix, arms: Sequence[Arm], wanted: tuple[int, ...] | None) 
             raise Refused(f"plan {matrix.name}: two runs would be called {name}; give a job or an arm another name")
     families: dict[str, tuple[str, str]] = {}
     for entry in entries:
-        if families.setdefault(entry.label, (entry.kind, _family(entry))) != (entry.kind, _family(entry)):
+        if families.setdefault(entry.label, (entry.kind, family(entry))) != (entry.kind, family(entry)):
             raise Refused(f"plan {matrix.name}: {entry.label} names two sorts of runs; give a job or arm another name")
     return entries
 
@@ -87,7 +87,7 @@ def gate_entries(matrix: Matrix, entries: Sequence[Entry]) -> list[tuple[Gate, E
                 f"plan {matrix.name}, gate {gate.name}: run = {gate.run!r} is not among the planned runs ({names}); "
                 "plan that arm and seed too, or write a plan file without the gate"
             )
-        behind = [e for e in entries if e is not read and _family(e) in gate.before]
+        behind = [e for e in entries if e is not read and family(e) in gate.before]
         found.append((gate, read, behind))
     _require_no_circle(matrix, found, entries)
     return found
@@ -98,7 +98,7 @@ def _read_by(gate: Gate, entries: Sequence[Entry]) -> Entry | None:
     return next(iter(exact or [e for e in entries if e.label == gate.run]), None)
 
 
-def _family(entry: Entry) -> str:
+def family(entry: Entry) -> str:
     """The name in the plan file: of an eval run its job's."""
     return entry.source.name if isinstance(entry.source, Job) else entry.label
 

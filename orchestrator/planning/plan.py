@@ -19,8 +19,8 @@ from typing import Any
 from core.runs import durable, versions
 from core.runs.code_hash import content_hash
 from core.spec import RunSpec, TrainConfig, run_id
-from orchestrator.planning import reach
-from orchestrator.planning.expand import Entry, expand, gate_entries, gate_row
+from orchestrator.planning import reach, sizes
+from orchestrator.planning.expand import Entry, expand, family, gate_entries, gate_row
 from orchestrator.planning.matrix import Gate, Matrix, parse_matrix
 from orchestrator.planning.problem_files import ProblemFiles, read_problem_files
 from orchestrator.planning.readiness import missing_here, threads_beyond_cores
@@ -66,7 +66,8 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
     rows = read_problem_files(choices.problems, choices.held_out)
     given: dict[str, Any] = dict(rows.given) if rows else {}
     entries = expand(matrix, arms, choices.seeds)
-    configs = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
+    resolved = {e.label: resolve(matrix, e.source, choices, given) for e in entries}
+    configs, tables = sizes.sized(_wanted(matrix, entries, choices, resolved))
     configs = _with_evaluations_rows(entries, configs)
     files = {e.label: inputs(matrix, e.source, choices) for e in entries}
     for arm in arms:
@@ -103,6 +104,7 @@ def draft_plan(matrix: Matrix, choices: Choices, fallback_of: str = "") -> Draft
             gate_row(gate) | {"run_id": ids[read.name], "before_runs": [ids[e.name] for e in behind]}
             for gate, read, behind in gates
         ],
+        "gpu_memory": [table.to_json() for table in tables],
         "source": {"matrix": matrix.text, "choices": choices.to_json()},
     }
     if rows:
@@ -119,6 +121,18 @@ def _with_evaluations_rows(entries: list[Entry], configs: dict[str, TrainConfig]
         label: dataclasses.replace(config, eval_decode_rows=rows) if label in fits else config
         for label, config in configs.items()
     }
+
+
+def _wanted(
+    matrix: Matrix, entries: list[Entry], choices: Choices, configs: dict[str, TrainConfig]
+) -> list[sizes.Wanted]:
+    """Each label once, training runs first: sizes follow from configs and not from seeds."""
+    found = {}
+    for e in sorted(entries, key=lambda entry: entry.kind != "train"):
+        given = frozenset(sizes.SIZES) & {*matrix.config, *e.source.config, *dict(choices.overrides)}
+        compared = family(e) if e.kind == "eval" else sizes.TRAINING
+        found[e.label] = sizes.Wanted(e.label, compared, configs[e.label], given)
+    return list(found.values())
 
 
 def draft_fallback(plan: PlanDir, name: str) -> Draft:
@@ -252,10 +266,12 @@ def _require_fallback(
     """A fallback that could not be planned is found now, not when the gate has failed at night."""
     if gate.fallback:
         try:
+            changed = _with_fallback(choices, gate.fallback)
+            configs = {entry.label: resolve(matrix, entry.source, changed, given) for entry in entries}
+            sizes.sized(_wanted(matrix, entries, changed, configs))
             for entry in entries:
-                config = resolve(matrix, entry.source, _with_fallback(choices, gate.fallback), given)
                 if rows and entry.kind == "train":
-                    rows.require_enough(entry.label, config)
+                    rows.require_enough(entry.label, configs[entry.label])
         except Refused as refusal:
             raise Refused(f"gate {gate.name}, fallback: {refusal}") from None
 
