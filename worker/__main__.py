@@ -149,7 +149,7 @@ def _work(run: RunDir, claim: Claim, stop: StopRequest) -> int:
     require_disk(run, config.disk_floor_gb)
     inputs.require_model(config)
     if config.device == "cuda":
-        gpu.take(heartbeat.tick)
+        gpu.take(heartbeat.tick, config.gpu_memory_gb)
     machine = arithmetic.prepare_torch(config)
     if config.device == "cuda":
         machine["driver"] = gpu.driver()

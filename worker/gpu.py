@@ -46,13 +46,15 @@ class Holder:
         return f"pid {self.pid} ({_command(self.pid)}, {memory})"
 
 
-def take(tick: Callable[[], None]) -> None:
-    """Make the slot's GPU the only visible one and wait until it is free. Raises GpuBusy where it stays held."""
+def take(tick: Callable[[], None], planned_gb: float = 0.0) -> None:
+    """Make the slot's GPU the only visible one and wait until it is free. Raises GpuBusy where it stays held,
+    CannotHonour where it is smaller than the one that the plan's sizes are for."""
     gpus = _gpus()
     mine = _choose(gpus)
     if mine is None:
         log.warning("it could not be checked whether the GPU is free: nvidia-smi does not know it, or says nothing")
         return
+    _require_memory(mine, planned_gb)
     deadline = time.monotonic() + float(os.environ.get("GRPOQ_GPU_GRACE_S", GRACE_S))
     while holders := _holders(mine):
         words = f"GPU {mine.index} ({mine.uuid}) is held by {', '.join(map(str, holders))}"
@@ -89,6 +91,17 @@ def _choose(gpus: list[Gpu]) -> Gpu | None:
         os.environ["CUDA_VISIBLE_DEVICES"] = mine.uuid if mine else name
         log.info("slot %d uses GPU %s", _slot(), os.environ["CUDA_VISIBLE_DEVICES"])
     return mine
+
+
+def _require_memory(mine: Gpu, planned_gb: float) -> None:
+    """A card's nominal GB are fewer bytes than it has: one of 96 GB has 102.6e9."""
+    rows = _nvidia_smi("--query-gpu=index,uuid,memory.total") if planned_gb else []
+    total = next((_mib(row[2]) for row in rows if len(row) == 3 and row[1] == mine.uuid), None)
+    if total is not None and total * 2**20 < planned_gb * 1e9:
+        raise CannotHonour(
+            f"GPU {mine.index} has {total * 2**20 / 1e9:.1f} GB, the plan's sizes are for a card of {planned_gb:g} GB "
+            "(gpu_memory_gb): plan anew with --set gpu_memory_gb=GB for this one, or start it where the other is"
+        )
 
 
 def _slot() -> int:

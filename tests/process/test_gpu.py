@@ -185,3 +185,12 @@ def test_memory_that_nobody_answers_for_is_only_warned_of(
 ) -> None:
     take(environment, fake_nvidia_smi(tmp_path, "", used=40_000))
     assert "40000 MiB are in use by no process that can be seen" in caplog.text
+
+
+def test_a_card_smaller_than_the_planned_one_is_refused(tmp_path: Path, environment: pytest.MonkeyPatch) -> None:
+    """The fake's last column stands for memory.total too."""
+    environment.setenv("PATH", fake_nvidia_smi(tmp_path, "", used=81_559))  # an H100 of 80 GB
+    gpu.take(lambda: None, 80.0)
+    with pytest.raises(CannotHonour, match=r"has 85\.5 GB, the plan's sizes are for a card of 96 GB") as refused:
+        gpu.take(lambda: None, 96.0)
+    assert classify(refused.value).exit_code == 78
