@@ -195,39 +195,39 @@ class Work:
 
 
 def training_work(shape: Shape, config: TrainConfig) -> Work:
-    """Of the micro-batch that takes most: whole sequences under checkpointing and where an arm masks rollouts, else
-    prompts once. Rollouts that do not count leave gaps, so it may reach into one group more than it fills."""
+    """Of the micro-batch that takes most. Prompts run once where the family can and no arm masks rollouts; else whole
+    sequences. Rollouts that do not count leave gaps, so it may reach into one group more than it fills."""
     rows = config.micro_batch
     batch = Batch(min(rows, rows // config.completions + 1), rows, config.max_prompt, config.max_new)
     whole = [Pass(rows, batch.length, batch.length)]
     shared = [Pass(batch.prompts, batch.prompt, batch.prompt), Pass(rows, batch.new, batch.length)]
-    masked = ADAPTER_BYTES[config.adapter].masks_rollouts
-    forms = [whole] if config.grad_checkpointing else [shared, whole] if masked else [shared]
+    masked, shares = ADAPTER_BYTES[config.adapter].masks_rollouts, shape.is_dense or not config.grad_checkpointing
+    forms = ([shared] if shares else []) + ([whole] if masked or not shares else [])
     return max((work_of(shape, config, batch, form) for form in forms), key=lambda work: work.backward)
 
 
 def work_of(shape: Shape, config: TrainConfig, batch: Batch, passes: list[Pass]) -> Work:
     e, kind = number_bytes(config), ADAPTER_BYTES[config.adapter]
-    tokens, longest = sum(p.tokens for p in passes), max(p.tokens for p in passes)
-    completed = batch.rows * batch.new
+    tokens, longest, completed = sum(p.tokens for p in passes), max(p.tokens for p in passes), batch.rows * batch.new
     last = tokens * WIDE * shape.hidden + completed * e * shape.hidden  # for the norm before the head, and its result
-    prefix = 2 * e * shape.kv * shape.attention_layers * batch.rows * batch.length if len(passes) > 1 else 0
-    kept = kept_bytes(shape, config, passes) + last
-    again = layer_kept(shape, config, passes) + tokens * kind.backward(shape, e) if config.grad_checkpointing else 0
+    prefix = prefix_cache(shape, config, batch) if len(passes) > 1 else 0
+    kept = last + kept_bytes(shape, config, passes) + (prefix if config.grad_checkpointing else 0)
+    again = [layer_kept(shape, config, p) + p.tokens * kind.backward(shape, e) for p in passes]
     plain = max(plain_work(shape, e, p) for p in passes) + sum(p.mask for p in passes)
     return Work(
         forward=kept + max(prefix + longest * kind.forward(shape, e) - last, head_work(shape, completed)),
         reference=kept + head_kept(shape, completed) + max(prefix + plain, head_work(shape, completed)),
-        backward=kept + max(again, head_work(shape, completed, in_backward=True)),
+        backward=kept
+        + max(max(again) if config.grad_checkpointing else 0, head_work(shape, completed, in_backward=True)),
         hidden_states=hidden_states_work(shape, config, batch, kind),
     )
 
 
-def plain_work(shape: Shape, e: int, p: Pass) -> int:
-    """A layer without adapter and gradient at its height: the MLP's silu, up and product, or attention."""
-    mlp = p.tokens * (3 * e * shape.intermediate + 4 * e * shape.hidden)
-    attention = p.tokens * e * (2 * shape.hidden + 3 * shape.q) + 2 * e * shape.q * p.rows * p.keys + (e + 1) * p.mask
-    return max(mlp, attention)
+def prefix_cache(shape: Shape, config: TrainConfig, batch: Batch) -> int:
+    """Of all layers: the prompts' keys and values, kept for the backward where layers run again in it; else each row's,
+    prompt and completion, until the forward ends."""
+    tokens = batch.prompts * batch.prompt if config.grad_checkpointing else batch.rows * batch.length
+    return 2 * number_bytes(config) * shape.kv * shape.attention_layers * tokens
 
 
 def kept_bytes(shape: Shape, config: TrainConfig, passes: list[Pass]) -> int:
@@ -236,15 +236,22 @@ def kept_bytes(shape: Shape, config: TrainConfig, passes: list[Pass]) -> int:
     rotations = 2 * e * shape.head_dim * tokens
     if config.grad_checkpointing:
         return shape.layers * e * shape.hidden * tokens + sum(p.mask for p in passes) + rotations
-    return shape.layers * layer_kept(shape, config, passes) + rotations
+    return shape.layers * sum(layer_kept(shape, config, p) for p in passes) + rotations
 
 
-def layer_kept(shape: Shape, config: TrainConfig, passes: list[Pass]) -> int:
+def layer_kept(shape: Shape, config: TrainConfig, p: Pass) -> int:
     """One layer's activations: norms in float32, gate, up and silu, what the adapter wants, attention."""
     e, s = number_bytes(config), shape
     norms = 2 * WIDE * s.hidden + (WIDE * (s.q + s.kv) if s.normed_heads else 0)
     a_token = norms + 3 * e * s.intermediate + ADAPTER_BYTES[config.adapter].kept(s, config, e)
-    return sum(p.tokens * a_token + attention_kept(s, e, p) for p in passes)
+    return p.tokens * a_token + attention_kept(s, e, p)
+
+
+def plain_work(shape: Shape, e: int, p: Pass) -> int:
+    """A layer without adapter and gradient at its height: the MLP's silu, up and product, or attention."""
+    mlp = p.tokens * (3 * e * shape.intermediate + 4 * e * shape.hidden)
+    attention = p.tokens * e * (2 * shape.hidden + 3 * shape.q) + 2 * e * shape.q * p.rows * p.keys + (e + 1) * p.mask
+    return max(mlp, attention)
 
 
 def attention_kept(shape: Shape, e: int, p: Pass) -> int:

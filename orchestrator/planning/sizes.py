@@ -24,7 +24,6 @@ TRAINING = "training"  # the family of all runs that are no evaluations
 # Of the card, in 32nds: 75 of 96 GB, 90 of 96 GB. A training run keeps more back: its lengths vary from step to step,
 # and so do the holes that they leave.
 TRAINING_SHARE, EVALUATION_SHARE = 25, 30
-SMALLEST_PART = 2  # completions of a micro-batch without checkpointing: one at a time leaves a large card idle
 
 
 @dataclass(frozen=True)
@@ -137,11 +136,12 @@ def _decode_rows(runs: Sequence[Wanted]) -> Iterator[Sizes]:
 
 
 def _parts(run: Wanted) -> Iterator[Sizes]:
-    """Without checkpointing a whole group, or an equal part of it; then with checkpointing."""
+    """Without checkpointing a group or half of one: in smaller parts the prompt is read so often that to compute
+    activations twice is cheaper. With it, the largest equal part of a group."""
     c, given = run.config, run.given
     divisors = [n for n in range(c.completions, 0, -1) if c.completions % n == 0]
     for checkpointing in [c.grad_checkpointing] if "grad_checkpointing" in given else [False, True]:
-        smallest = 1 if checkpointing or "grad_checkpointing" in given else min(SMALLEST_PART, c.completions)
+        smallest = 1 if checkpointing or "grad_checkpointing" in given else c.completions // 2
         for rows in [c.micro_batch] if "micro_batch" in given else [n for n in divisors if n >= smallest]:
             yield {"micro_batch": rows, "grad_checkpointing": checkpointing}
 

@@ -68,7 +68,8 @@ def _trained(meter: MemoryMeter, policy: Policy) -> Phases:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     meter.restart()
-    batch, shared = _batch(c), not c.grad_checkpointing
+    batch = _batch(c)
+    shared = False if policy.adapter.masked else None  # an arm that masks rollouts runs whole sequences
     logps = completion_logps(model, batch, shared)
     found = {"forward": _peak(meter)}
     objective = policy_objective(logps, logps.detach(), _meta(c.micro_batch), c.clip)

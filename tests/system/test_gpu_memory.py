@@ -48,9 +48,9 @@ def compare(model: str, adapter: str, fields: dict[str, Any]) -> dict[str, float
 
 ON, OFF = {"grad_checkpointing": True, "micro_batch": 8}, {"grad_checkpointing": False, "micro_batch": 2}
 CASES = [
-    *[(QWEN, adapter, {"max_prompt": 700, **ON}) for adapter in ("lora", "lora_blocks", "svd")],
-    *[(QWEN, adapter, {**ON}) for adapter in ("lora", "lora_blocks", "svd")],
-    *[(QWEN, adapter, {**OFF}) for adapter in ("lora", "lora_frozen_a", "svd")],
+    *[(QWEN, adapter, {"max_prompt": 700, **ON}) for adapter in ("lora", "svd")],
+    *[(QWEN, adapter, ON) for adapter in ("lora", "lora_frozen_a", "lora_blocks", "svd")],
+    *[(QWEN, adapter, OFF) for adapter in ("lora", "lora_frozen_a", "lora_blocks", "svd")],
     (QWEN, "lora", {"max_prompt": 700, "grad_checkpointing": False, "micro_batch": 4}),
     (QWEN, "lora", {"max_prompt": 460, "max_new": 400, "grad_checkpointing": False, "micro_batch": 8}),
     (SMOLLM, "lora", {"max_prompt": 700, "max_new": 512, **OFF}),
