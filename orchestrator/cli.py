@@ -98,12 +98,12 @@ def plan(
     costs = price(here, draft.content, draft.specs)
     probe_of = matrix if matrix and not probe else ""
     if dry_run:
-        _show_plan(draft.plan_id, draft.content, draft.specs, costs, probe_of, as_json)
+        _show_plan(here, draft.plan_id, draft.content, draft.specs, costs, probe_of, as_json)
         for note in (*draft.notes, "dry run: nothing was written"):
             _tell(note)
         return
     locked, is_new = planning.write_plan(here, draft)
-    _show_plan(locked.plan_id, locked.content, draft.specs, costs, probe_of, as_json)
+    _show_plan(here, locked.plan_id, locked.content, draft.specs, costs, probe_of, as_json)
     if not is_new:
         kept, now = locked.content["snapshot"], draft.content["snapshot"]
         _tell("planned before; nothing was added")
@@ -578,15 +578,22 @@ def _home(ctx: typer.Context, option: str | None) -> Home:
 
 
 def _show_plan(
-    plan_id: str, content: dict[str, Any], specs: list[Any], costs: dict[str, Any], probe_of: str, as_json: bool
+    home: Home,
+    plan_id: str,
+    content: dict[str, Any],
+    specs: list[Any],
+    costs: dict[str, Any],
+    probe_of: str,
+    as_json: bool,
 ) -> None:
-    from orchestrator.planning import judging_memory, power, reach, sizes_text
+    from orchestrator.planning import forecast, judging_memory, power, reach, sizes_text
     from orchestrator.state.cost import price_lines
 
     powers = power.powers(content, specs)
+    needs = forecast.needs(home.path, specs, content["slots"])
     if as_json:
         of_names = {name: power.to_json() for name, power in powers.items()}
-        print(json.dumps({"plan_id": plan_id, **content, "price": costs, "power": of_names}))
+        print(json.dumps({"plan_id": plan_id, **content, "price": costs, "power": of_names, **needs.to_json()}))
         return
     config = next(spec.config for spec in specs if spec.kind == "train")
     print(f"plan {plan_id}  hash {content['hash'][:12]}  snapshot {content['snapshot']}")
@@ -600,6 +607,8 @@ def _show_plan(
     for line in sizes_text.lines(content.get("gpu_memory", [])):
         print(line)
     print(judging_memory.sentence(content["slots"], [spec.config for spec in specs]))
+    for line in needs.lines():
+        print(line)
     for spec in specs:
         print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
     for gate in content.get("gates", []):

@@ -134,9 +134,14 @@ def gradients_and_moments(shape: Shape, config: TrainConfig) -> int:
 def arm_state(shape: Shape, config: TrainConfig) -> int:
     """V with its null, in any arm that has or measures one; parameters as they were before the update; with teachers
     the students' gradient."""
+    copies = 1 + (1 if config.mix else 0)
+    return direction_bytes(shape, config) + copies * WIDE * trained_numbers(shape, config)
+
+
+def direction_bytes(shape: Shape, config: TrainConfig) -> int:
+    """V and its null: as many axes a parameter as there may be, in float32."""
     axes = 1 if config.space == "activation" else config.k
-    copies = 2 * axes + 1 + (1 if config.mix else 0)
-    return copies * WIDE * trained_numbers(shape, config)
+    return 2 * axes * WIDE * trained_numbers(shape, config)
 
 
 # ---- sampling

@@ -123,11 +123,15 @@ def _config_path(model: str) -> Path | None:
 
 
 def _in_hub_cache(model: str) -> Path | None:
-    """The newest snapshot's config.json in the cache of huggingface_hub, which is not imported for it."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    found = sorted(hub.glob(f"models--{model.replace('/', '--')}/snapshots/*/config.json"))
+    """The newest snapshot's config.json."""
+    found = sorted(hub_folder(model).glob("snapshots/*/config.json"))
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def hub_folder(model: str) -> Path:
+    """Where huggingface_hub, which is not imported for it, keeps a model of the hub."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
 
 
 def from_config(config: Mapping[str, Any]) -> Shape:
