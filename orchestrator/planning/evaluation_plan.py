@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from core.runs.code_hash import content_hash
 from core.runs.run_dir import RunDir
 from core.spec import RunSpec, TrainConfig, parse_set, resolve_config, run_id
 from core.statistics.evaluations import PROTOCOL, evaluations
+from orchestrator.planning import sizes
 from orchestrator.planning.matrix import BASE, BASE_SEED, Job, parse_matrix
 from orchestrator.planning.plan import Draft
 from orchestrator.planning.resolve import with_model
@@ -83,6 +84,7 @@ def agenda(home: Home, plan: PlanDir, names: Sequence[str] = (), overrides: Sequ
     problems = [read_spec(home.run(row["run_id"])).config.problems for row in of.content["runs"][:1]]
     protocol = _protocol(home, of, problems[0], overrides)
     subjects, notes = _subjects(home, of, protocol, names)
+    subjects = _sized(home, of, protocol, subjects)
     known = list(_known(home, of))
     missing: list[Subject] = []
     lost: list[str] = []
@@ -134,6 +136,11 @@ class Protocol:
     announced: dict[str, TrainConfig]  # of the plan's own eval runs, by whose weights they measure
     overrides: tuple[str, ...]
 
+    @property
+    def settings(self) -> set[str]:
+        """Fields that the job or the command line gives."""
+        return {*self.job.config, *(parse_set(text)[0] for text in self.overrides)}
+
     def config(self, of: str, spec: RunSpec) -> TrainConfig:
         """The announced one, else the training run's with the job's over it; then the command line's."""
         start = self.announced.get(of)
@@ -160,7 +167,7 @@ def _protocol(home: Home, plan: PlanDir, problems: str, overrides: Sequence[str]
     trained = {row["run_id"]: row["label"] for row in plan.content["runs"] if row["kind"] == "train"}
     evals = [read_spec(home.run(row["run_id"])) for row in plan.content["runs"] if row["kind"] == "eval"]
     announced = {s.of: s.config for s in evals if s.label == f"{job.name}-{trained.get(s.of, BASE)}"}
-    return Protocol(dataclasses.replace(job, config=job.config | set_by_hand), announced, tuple(overrides))
+    return Protocol(replace(job, config=job.config | set_by_hand), announced, tuple(overrides))
 
 
 def _subjects(home: Home, plan: PlanDir, protocol: Protocol, names: Sequence[str]) -> tuple[list[Subject], list[str]]:
@@ -179,6 +186,19 @@ def _subjects(home: Home, plan: PlanDir, protocol: Protocol, names: Sequence[str
     with_base = BASE in chosen if chosen is not None else bool(finished)
     base = [_base(home.run(rows[0]["run_id"]), protocol)] if with_base else []
     return [*base, *finished], notes
+
+
+def _sized(home: Home, plan: PlanDir, protocol: Protocol, subjects: list[Subject]) -> list[Subject]:
+    """One number of rows for all of a plan's evaluations, whichever of them are asked for now: as its own eval job has
+    it, else by the bytes of all its training runs. Raises Refused where they cannot fit."""
+    if not subjects or not sizes.is_asked(subjects[0].config) or "decode_rows" in protocol.settings:
+        return subjects
+    announced = {config.decode_rows for config in protocol.announced.values()}
+    runs = [home.run(row["run_id"]) for row in plan.content["runs"] if row["kind"] == "train"]
+    asked = {run.run_id: protocol.config(run.run_id, read_spec(run)) for run in runs}
+    wanted = [sizes.Wanted(run_id, protocol.job.name, config, frozenset()) for run_id, config in asked.items()]
+    shared = min(announced or {config.decode_rows for config in sizes.sized(wanted)[0].values()})
+    return [replace(s, config=replace(s.config, decode_rows=shared)) for s in subjects]
 
 
 def _subject(run: RunDir, protocol: Protocol) -> Subject:

@@ -281,3 +281,17 @@ def test_built_in_matrices_evaluate_the_base_model_and_name_what_training_did_no
     (job,) = [job for job in matrix.jobs if job.kind == "eval"]
     expected = None if name == "gated" else "held_out"  # nano's model knows no other name than training's
     assert job.config.get("markers") == expected
+
+
+def test_evaluations_made_afterwards_decode_what_fits_the_planned_card(home: Home) -> None:
+    """A training run's rows would be another number, and of each subset of arms another one."""
+    on_a_card = ("device=cuda", "gpu_memory_gb=16", "model=smollm2-135m", "dtype=bfloat16", "decode_rows=8")
+    plan = planned(home, "", *on_a_card, "max_prompt=1536", "max_new=1536")
+    called_done(plan)
+    asked = ("eval_problems=300", "eval_samples=10", "max_new=1536")
+    both, one = (agenda(home, plan, names, overrides=asked).draft for names in ((), ("vanilla-s41",)))
+    assert both is not None and one is not None
+    (rows,) = {spec.config.decode_rows for spec in (*both.specs, *one.specs)}
+    assert rows > 8 and rows % 10 == 0 and rows < 3000
+    given = agenda(home, plan, (), overrides=(*asked, "decode_rows=20")).draft
+    assert given is not None and {spec.config.decode_rows for spec in given.specs} == {20}
