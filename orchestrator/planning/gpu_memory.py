@@ -102,7 +102,7 @@ def number_bytes(config: TrainConfig) -> int:
 
 
 def loaded_bytes(shape: Shape, config: TrainConfig) -> int:
-    return weights(shape, config) + adapter(shape, config) + decoder_copy(shape, config)
+    return weights(shape, config) + adapter(shape, config) + decoder_weights(shape, config)
 
 
 def weights(shape: Shape, config: TrainConfig) -> int:
@@ -121,9 +121,12 @@ def adapter(shape: Shape, config: TrainConfig) -> int:
     return WIDE * trained_numbers(shape, config) + beside
 
 
-def decoder_copy(shape: Shape, config: TrainConfig) -> int:
-    """Merged projections; where the library's module decodes, a second model."""
-    return number_bytes(config) * (shape.adapted() if shape.is_dense else shape.parameters())
+def decoder_weights(shape: Shape, config: TrainConfig) -> int:
+    """Of the sampler's own: in float32 merged projections; else the adapter as it was at the last update, whose thin
+    matrices stand side by side for projections that read the same, and the weights are the model's."""
+    if config.dtype == "float32":
+        return number_bytes(config) * shape.adapted()
+    return WIDE * ADAPTER_BYTES[config.adapter].beside(shape, config)
 
 
 def gradients_and_moments(shape: Shape, config: TrainConfig) -> int:
@@ -172,18 +175,20 @@ def delta_state(shape: Shape, e: int) -> int:
 
 
 def prefill_work(shape: Shape, config: TrainConfig, prompts: int, rows: int) -> int:
-    """The layer under way, at its MLP: queries, keys and values as they are and repeated, gate and up and what comes of
-    them; the mask; logits of the prompts and of their rows."""
-    e, width = number_bytes(config), config.max_prompt
-    a_token = e * (5 * shape.q + 3 * shape.kv + 2 * shape.hidden + 4 * shape.intermediate + 2 * shape.head_dim)
-    return prompts * width * (a_token + width) + e * (prompts + rows) * shape.vocab
+    """The layer under way, at its MLP: queries, keys and values as they are and repeated; gate and up with what the
+    adapter adds to them, or with what comes of them; the mask; logits of the prompts and of their rows."""
+    e, s, width = number_bytes(config), shape, config.max_prompt
+    added = ADAPTER_BYTES[config.adapter].branch(s, e) + e * s.hidden if config.dtype == "bfloat16" else 0
+    mlp = 2 * e * s.intermediate + max(2 * e * s.intermediate, added)
+    a_token = e * (5 * s.q + 3 * s.kv + 2 * s.hidden + 2 * s.head_dim) + mlp
+    return prompts * width * (a_token + width) + e * (prompts + rows) * s.vocab
 
 
 def decode_work(shape: Shape, config: TrainConfig, rows: int, tokens: int) -> int:
     """The larger of a draw and of leaving finished rows behind. A draw where no few tokens hold top_p: logits,
     probabilities, all of them sorted, with their places and sums. Rows: three quarters of a layer's keys, copied."""
     e = number_bytes(config)
-    return max(rows * shape.vocab * (e + 7 * WIDE), rows * 3 // 4 * tokens * shape.kv * e)
+    return max(rows * shape.vocab * (e + 8 * WIDE), rows * 3 // 4 * tokens * shape.kv * e)
 
 
 # ---- training
@@ -206,7 +211,8 @@ def training_work(shape: Shape, config: TrainConfig) -> Work:
     batch = Batch(min(rows, rows // config.completions + 1), rows, config.max_prompt, config.max_new)
     whole = [Pass(rows, batch.length, batch.length)]
     shared = [Pass(batch.prompts, batch.prompt, batch.prompt), Pass(rows, batch.new, batch.length)]
-    masked, shares = ADAPTER_BYTES[config.adapter].masks_rollouts, shape.is_dense or not config.grad_checkpointing
+    masked, attends = ADAPTER_BYTES[config.adapter].masks_rollouts, shape.attention_layers == shape.layers
+    shares = shape.is_dense or (attends and not config.grad_checkpointing)
     forms = ([shared] if shares else []) + ([whole] if masked or not shares else [])
     return max((work_of(shape, config, batch, form) for form in forms), key=lambda work: work.backward)
 

@@ -42,6 +42,8 @@ class MemoryMeter(TorchDispatchMode):
             return args[0]
         if name in INDEXED_BY_MASK and any(isinstance(i, Tensor) and i.dtype == torch.bool for i in args[1]):
             out = _all_kept(name, args)
+        elif name == "nonzero":
+            out = torch.empty(args[0].numel(), args[0].dim(), dtype=torch.long, device="meta")
         else:
             out = func(*args, **kwargs)
         for tensor in tree_flatten(out)[0]:

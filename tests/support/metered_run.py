@@ -21,14 +21,12 @@ from core.model.hidden import layer_band, pooled_states
 from core.model.load import LanguageModel
 from core.model.logprobs import TokenBatch, completion_logps
 from core.model.policy import Policy
-from core.model.rollouts import nucleus_draw
+from core.model.rollouts import likely_draw, with_full_draws
 from core.model.shapes import Shape
 from core.spec import TrainConfig
 from core.training.grpo import k3, policy_objective
 from orchestrator.planning.gpu_memory import Phases
 from support.memory_meter import MemoryMeter, metered
-
-WIDE_NUCLEUS = 2.0  # a top_p that no few tokens hold: the draw sorts them all
 
 
 def peaks(shape: Shape, config: TrainConfig, prompts: int) -> Phases:
@@ -50,26 +48,40 @@ def _sampled(meter: MemoryMeter, policy: Policy, prompts: int) -> Phases:
     ids, mask = _meta(prompts, c.max_prompt, dtype=torch.long), _meta(prompts, c.max_prompt, dtype=torch.bool)
     logits = policy.decoder.prefill(ids, mask, group, c.max_new)
     prefill = _peak(meter)
-    nucleus_draw(logits, _meta(rows), c.temperature, WIDE_NUCLEUS)
-    del logits
+    probabilities = torch.softmax(logits.float() / c.temperature, -1)
+    drawn, is_short = likely_draw(probabilities, _meta(rows), c.top_p)
+    with_full_draws(drawn, is_short, probabilities, _meta(rows), c.top_p)  # no few tokens hold top_p, in any row
+    del logits, probabilities
     policy.decoder.step(_meta(rows, dtype=torch.long))
     policy.decoder.keep(torch.arange(rows * 3 // 4, device="meta"))
     decode = _peak(meter)
-    for name in ("keys", "values", "visible"):  # what `sample` leaves behind
-        vars(policy.decoder).pop(name, None)
+    policy.decoder.release()
     meter.restart()
     return {"prefill": prefill, "decode": decode}
 
 
 def _trained(meter: MemoryMeter, policy: Policy) -> Phases:
-    c, model, parameters = policy.config, policy.adapter.model, list(policy.adapter.parameters.values())
+    c, adapter = policy.config, policy.adapter
+    parameters = list(adapter.parameters.values())
     optimizer = torch.optim.AdamW(parameters, c.lr)
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     meter.restart()
-    batch = _batch(c)
-    shared = False if policy.adapter.masked else None  # an arm that masks rollouts runs whole sequences
+    batch, is_in = _batch(c), _meta(c.micro_batch, dtype=torch.bool)
+    with adapter.masked(is_in, is_in) if adapter.masked else contextlib.nullcontext():
+        found = _forward_and_backward(meter, policy, batch)
+    optimizer.step()
+    found["update"] = _peak(meter)
+    with torch.no_grad():
+        band = layer_band(adapter.model.config.num_hidden_layers, c.layers_from, c.layers_to)
+        pooled_states(adapter.model, batch, band, c.token)
+    return found | {"hidden states": _peak(meter)}
+
+
+def _forward_and_backward(meter: MemoryMeter, policy: Policy, batch: TokenBatch) -> Phases:
+    c, model = policy.config, policy.adapter.model
+    shared = False if policy.adapter.masked else None  # a mask by rollout cannot hold for a shared prompt
     logps = completion_logps(model, batch, shared)
     found = {"forward": _peak(meter)}
     objective = policy_objective(logps, logps.detach(), _meta(c.micro_batch), c.clip)
@@ -78,13 +90,7 @@ def _trained(meter: MemoryMeter, policy: Policy) -> Phases:
     found["reference"] = _peak(meter)
     (-((objective - c.kl * k3(logps, reference, c.kl_cap)) * batch.completion_mask).sum()).backward()
     del objective, reference, logps
-    found["backward"] = _peak(meter)
-    optimizer.step()
-    found["update"] = _peak(meter)
-    with torch.no_grad():
-        band = layer_band(model.config.num_hidden_layers, c.layers_from, c.layers_to)
-        pooled_states(model, batch, band, c.token)
-    return found | {"hidden states": _peak(meter)}
+    return found | {"backward": _peak(meter)}
 
 
 def _peak(meter: MemoryMeter) -> int:
