@@ -29,7 +29,7 @@ from orchestrator.planning.gpu_memory import Phases
 from support.memory_meter import MemoryMeter, metered
 
 
-def peaks(shape: Shape, config: TrainConfig, prompts: int) -> Phases:
+def peaks(shape: Shape, config: TrainConfig, prompts: int, trains: bool = True) -> Phases:
     """`prompts` groups are sampled; a micro-batch of `config.micro_batch` rows of one group more than it fills is
     trained."""
     with metered() as meter, _on_meta():
@@ -37,7 +37,7 @@ def peaks(shape: Shape, config: TrainConfig, prompts: int) -> Phases:
         found = {"loaded": meter.live}
         meter.restart()
         found |= _sampled(meter, policy, prompts)
-        found |= _trained(meter, policy)
+        found |= _trained(meter, policy) if trains else {}
     return found
 
 

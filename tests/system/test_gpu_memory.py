@@ -9,7 +9,7 @@ import pytest
 
 from core.model.shapes import Shape, shape_of
 from core.spec import TrainConfig, resolve_config
-from orchestrator.planning import gpu_memory
+from orchestrator.planning import gpu_memory, sizes
 from orchestrator.planning.gpu_memory import Phases, arm_state, gradients_and_moments, sampling_phases, step_phases
 from support.metered_run import peaks
 
@@ -62,3 +62,18 @@ CASES = [
 def test_counted_bytes_agree_with_the_product_in_every_phase(model: str, adapter: str, fields: dict[str, Any]) -> None:
     ratios = compare(model, adapter, fields)
     assert {name: r for name, r in ratios.items() if abs(r - 1) > TOLERANCE} == {}
+
+
+@pytest.mark.parametrize("adapter", ["lora", "svd"])
+@pytest.mark.parametrize("max_prompt", [700, 1536])
+def test_the_full_plan_s_sizes_hold_on_a_card_of_96_gb(adapter: str, max_prompt: int) -> None:
+    """By the product's own functions, with what a later step finds beside them: 75 GB of tensors in training, 90 in an
+    evaluation's shard of ten samples."""
+    shape, config = shape_and_config(QWEN, adapter, {"max_prompt": max_prompt, "eval_problems": 113})
+    evaluated = dataclasses.replace(config, batch=1280, completions=10, eval_samples=10)
+    wanted = [sizes.Wanted("vanilla", sizes.TRAINING, config, frozenset())]
+    configs, _ = sizes.sized([*wanted, sizes.Wanted("eval-vanilla", "eval", evaluated, frozenset())])
+    trained, shard = configs["vanilla"], configs["eval-vanilla"]
+    beside = gradients_and_moments(shape, trained) + arm_state(shape, trained)
+    assert max(peaks(shape, trained, trained.decode_rows // 8).values()) + beside <= 75e9
+    assert max(peaks(shape, shard, shard.decode_rows // 10, trains=False).values()) <= 90e9
