@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from core.model.shapes import Linear, Shape
 from core.spec import TrainConfig
+from core.weights.shapes import Linear, Shape
 
 WIDE = 4  # bytes of a float32, which adapters, gradients, moments and probabilities are in
 

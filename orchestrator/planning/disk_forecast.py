@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.model.shapes import Shape, hub_folder, shape_of
 from core.runs.cache import cache_folder
 from core.spec import BUILT_IN_MODELS, RunSpec, TrainConfig
+from core.weights.places import hub_cache, hub_copy
+from core.weights.shapes import Shape, shape_of
 from orchestrator.planning.adapter_bytes import ADAPTER_BYTES, WIDE
 from orchestrator.planning.gpu_memory import direction_bytes, number_bytes, trained_numbers, weights
 
@@ -50,7 +51,7 @@ def places(home: Path, specs: Sequence[RunSpec], slots: int) -> list[Place]:
     trained = [s.config for s in specs if s.kind == "train" and shape_of(s.config.model)]
     being_written = [checkpoint_bytes(_known(c), c) for c in trained]
     in_home["checkpoints"] += slots * max(being_written, default=0)
-    found = [Place(home, dict(in_home)), Place(cache_folder(), cached), Place(hub_folder("").parent, fetched)]
+    found = [Place(home, dict(in_home)), Place(cache_folder(), cached), Place(hub_cache(), fetched)]
     return [place for place in found if place.total]
 
 
@@ -114,7 +115,8 @@ def svd_bytes(shape: Shape) -> int:
 def downloaded(shape: Shape, config: TrainConfig) -> dict[str, int]:
     """A model of the hub that is not in its cache, as it is published: in bfloat16."""
     is_here = config.model in BUILT_IN_MODELS or Path(config.model).expanduser().is_dir()
-    if is_here or any(hub_folder(config.model).glob("snapshots/*/*.safetensors")):
+    copy = hub_copy(config.model)
+    if is_here or (copy is not None and any(copy.glob("*.safetensors"))):
         return {}
     return {config.model: weights(shape, config) * 2 // number_bytes(config)}
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.model.shapes import Shape
 from core.spec import TrainConfig
+from core.weights.shapes import Shape
 from orchestrator.planning.adapter_bytes import ADAPTER_BYTES, WIDE, AdapterBytes
 
 HEAD_TOKENS = 1024  # core.model.logprobs.HEAD_CHUNK: tokens whose logits exist at once

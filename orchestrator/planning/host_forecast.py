@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from core.model.shapes import Shape, shape_of
 from core.sandbox.pool import MEMORY_LIMIT_BYTES
 from core.spec import RunSpec, TrainConfig
+from core.weights.shapes import Shape, shape_of
 from orchestrator.planning import judging_memory
 from orchestrator.planning.adapter_bytes import WIDE
 from orchestrator.planning.gpu_memory import (

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.model.shapes import Shape, shape_of
 from core.spec import TrainConfig
+from core.weights.shapes import Shape, shape_of
 from orchestrator.planning.gpu_memory import Phases, on_the_card, sampling_phases, step_phases
 from orchestrator.refusal import Refused
 

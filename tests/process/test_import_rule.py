@@ -14,7 +14,6 @@ from support.paths import REPO
 OURS = ("core", "worker", "orchestrator")
 # rooms without torch
 LIGHT = ("core.runs", "core.sandbox", "core.environment", "core.statistics", "core.figures", "core.weights")
-LIGHT_CORNERS = ("core.model.shapes",)  # of a room that needs torch: what is known of a model without its weights
 LIGHT_MODULES = ("core.spec", "core.arm_rules", "core.tripwires", "core.attempt")
 HEAVY = ("torch", "transformers", "peft", "safetensors")
 
@@ -54,7 +53,7 @@ def test_orchestrator_imports_only_the_light_part_of_core() -> None:
             top = name.partition(".")[0]
             assert top not in (*HEAVY, "numpy", "worker"), f"{path.relative_to(REPO)} imports {name}"
             if top == "core":
-                is_light = room(name) in (*LIGHT, *LIGHT_MODULES) or name.startswith(LIGHT_CORNERS)
+                is_light = room(name) in (*LIGHT, *LIGHT_MODULES)
                 assert is_light, f"{path.relative_to(REPO)} imports {name}"
 
 
@@ -78,7 +77,7 @@ def loaded(code: str) -> set[str]:
 def test_light_rooms_load_no_torch() -> None:
     """Every module of every light room, in one process."""
     modules = [*LIGHT_MODULES]
-    for package in (*LIGHT, *LIGHT_CORNERS):
+    for package in LIGHT:
         modules += [".".join(p.relative_to(REPO).with_suffix("").parts) for p in files(package.replace(".", "/"))]
     assert len(modules) > 40
     assert not loaded(f"import sys, {', '.join(modules)}\nprint(*sys.modules)") & set(HEAVY)

@@ -22,9 +22,9 @@ from core.model.load import LanguageModel
 from core.model.logprobs import TokenBatch, completion_logps
 from core.model.policy import Policy
 from core.model.rollouts import likely_draw, with_full_draws
-from core.model.shapes import Shape
 from core.spec import TrainConfig
 from core.training.grpo import k3, policy_objective
+from core.weights.shapes import Shape
 from orchestrator.planning.gpu_memory import Phases
 from support.memory_meter import MemoryMeter, metered
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from core.model.shapes import Shape, shape_of
 from core.spec import TrainConfig, resolve_config
+from core.weights.shapes import Shape, shape_of
 from orchestrator.planning import gpu_memory, sizes
 from orchestrator.planning.gpu_memory import Phases, arm_state, gradients_and_moments, sampling_phases, step_phases
 from support.metered_run import peaks

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from core.model.shapes import Shape, hub_folder, shape_of
 from core.spec import PRESETS, RunSpec, TrainConfig
+from core.weights.places import hub_cache
+from core.weights.shapes import Shape, shape_of
 from orchestrator.planning import disk_forecast, forecast, host_forecast
+from support.model_folder import hub_copy_of_nano
 
 FULL = PRESETS["full"]
 GB = 10**9
@@ -61,9 +63,7 @@ def test_the_basis_of_knobs_takes_twenty_gigabytes_of_cache() -> None:
 def test_a_model_that_is_there_is_not_fetched_again(empty_caches: Path) -> None:
     model = "Qwen/Qwen3-4B"
     assert disk_forecast.downloaded(qwen(), FULL) == {model: 2 * qwen().parameters()}
-    weights = hub_folder(model) / "snapshots" / "0" / "model.safetensors"
-    weights.parent.mkdir(parents=True)
-    weights.touch()
+    hub_copy_of_nano(hub_cache(), *model.split("/"))
     assert disk_forecast.downloaded(qwen(), FULL) == {}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.model.shapes import from_config, shape_of
 from core.spec import PRESETS, TrainConfig
+from core.weights.shapes import from_config, shape_of
 from orchestrator.planning import gpu_memory, sizes, sizes_text
 from orchestrator.planning.matrix import find_matrix, read_matrix
 from orchestrator.planning.plan import Draft, draft_plan
@@ -56,16 +56,18 @@ def test_a_hybrid_model_is_counted_layer_by_layer() -> None:
 
 
 def test_every_shape_in_the_tree_is_read_by_its_name() -> None:
-    folder = source_root() / "core" / "model" / "shapes"
+    folder = source_root() / "core" / "weights" / "shapes"
     for path in folder.glob("*--*.json"):
         assert shape_of(path.stem.replace("--", "/")) == from_config(json.loads(path.read_text()))
 
 
 def test_a_directory_and_the_hub_s_cache_tell_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    facts = (source_root() / "core" / "model" / "shapes" / "Qwen--Qwen3-4B.json").read_text()
+    facts = (source_root() / "core" / "weights" / "shapes" / "Qwen--Qwen3-4B.json").read_text()
     snapshot = tmp_path / "hub" / "models--ORG--NAME" / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text(facts)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0123")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     assert shape_of("ORG/NAME") == shape_of(str(snapshot)) == shape_of("Qwen/Qwen3-4B")

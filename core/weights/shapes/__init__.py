@@ -7,11 +7,12 @@ machine without weights plans as the rented one does. No torch, no transformers.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from core.weights.places import hub_copy
 
 HERE = Path(__file__).parent
 BUILT_IN = {
@@ -72,15 +73,21 @@ class Shape:
         return self.model_type in DENSE
 
     def linears(self) -> tuple[Linear, ...]:
-        """q, k, v, o, gate, up, down."""
+        """q, k, v, o, gate, up, down; of delta layers qkv, z, a and b, out."""
         H, at = self.hidden, self.attention_layers
-        return (
+        delta = self.layers - at
+        found = (
             Linear(H, self.q * (2 if self.gated_attention else 1), at),
             Linear(H, self.kv, 2 * at),
             Linear(self.q, H, at),
             Linear(H, self.intermediate, 2 * self.layers),
             Linear(self.intermediate, H, self.layers),
+            Linear(H, 2 * self.delta_key + self.delta_value, delta),
+            Linear(H, self.delta_value, delta),
+            Linear(H, self.delta_heads, 2 * delta),
+            Linear(self.delta_value, H, delta),
         )
+        return tuple(linear for linear in found if linear.count)
 
     def adapted(self) -> int:
         """Numbers in the projections that adapters change."""
@@ -94,10 +101,10 @@ class Shape:
         return (1 if self.tied else 2) * self.vocab * H + self.adapted() + norms + biases + self._delta_parameters()
 
     def _delta_parameters(self) -> int:
-        mixed = 2 * self.delta_key + self.delta_value
-        projections = self.hidden * (mixed + 2 * self.delta_value + 2 * self.delta_heads) + mixed * self.delta_conv
+        """Beside the projections: the convolution, and what each head has."""
+        convolution = (2 * self.delta_key + self.delta_value) * self.delta_conv
         per_head = 2 * self.delta_heads + (self.delta_value // self.delta_heads if self.delta_heads else 0)
-        return (self.layers - self.attention_layers) * (projections + per_head)
+        return (self.layers - self.attention_layers) * (convolution + per_head)
 
 
 def shape_of(model: str) -> Shape | None:
@@ -119,19 +126,8 @@ def _config_path(model: str) -> Path | None:
     for path in (Path(model).expanduser() / "config.json", known if model.count("/") == 1 else None):
         if path is not None and path.is_file():
             return path
-    return _in_hub_cache(model)
-
-
-def _in_hub_cache(model: str) -> Path | None:
-    """The newest snapshot's config.json."""
-    found = sorted(hub_folder(model).glob("snapshots/*/config.json"))
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def hub_folder(model: str) -> Path:
-    """Where huggingface_hub, which is not imported for it, keeps a model of the hub."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub") / f"models--{model.replace('/', '--')}"
+    copy = hub_copy(model)
+    return copy / "config.json" if copy else None
 
 
 def from_config(config: Mapping[str, Any]) -> Shape:
