@@ -21,8 +21,8 @@ from orchestrator.store.plan_dir import PlanDir, choose_plan, evaluated_plan, re
 from support import in_process
 from support.benchmark_row import benchmark_row
 from support.fake_home import FakeHome, tree, until
+from support.model_folder import nano_folder
 from support.plan_files import CHAIN
-from support.stored_plans import model_at
 
 SMALL = ("steps=1", "eval_every=1", "eval_problems=2", "max_new=12", "disk_floor_gb=0.01")
 TINY = ("eval_problems=1", "eval_samples=1", "max_new=6")
@@ -59,7 +59,7 @@ def whose(home: Home, plan: PlanDir, *names: str, **flags: Any) -> dict[str, str
 
 def test_evaluations_of_an_older_plan_register_the_models_contents(home: Home, tmp_path: Path) -> None:
     """Plans of schema 1 had a model's directory by its path."""
-    of = planned(home, "", f"model={model_at(tmp_path / 'model')}", seeds="41")
+    of = planned(home, "", f"model={nano_folder(tmp_path / 'model')}", seeds="41")
     called_done(of)
     spec = durable.read_json(of.runs()[0].spec_path)
     known = spec["config"].pop("model_sha256")

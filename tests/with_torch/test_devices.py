@@ -1,4 +1,4 @@
-"""What lies on which device, as far as it can be told without a GPU: stand-ins say where they were asked to go."""
+"""What is done once, and not for every token or step: copies to the device, and its peak of memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.arms import ARMS, grift
-from core.arms.arm import Arm
 from core.arms.rebound import DIRECTION, suppressed
 from core.direction.directions import ActivationDirection, band
 from core.direction.steering import activation_push
@@ -18,37 +16,11 @@ from core.training import metrics
 from support import in_process, small_policy
 
 
-class Elsewhere:
-    """A tensor on a device that cannot be computed with here."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.asked: list[str] = []
-
-    def to(self, device: str) -> Tensor:
-        self.asked.append(device)
-        return self.tensor
-
-    def cpu(self) -> Tensor:
-        return self.to("cpu")
-
-
-def test_what_an_arm_prepares_is_moved_to_the_runs_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkpoint's state is, so a fresh run and a resumed one compute in the same place."""
-    made, resets = Elsewhere(torch.ones(2)), []
+def test_each_steps_peak_memory_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resets: list[str] = []
     monkeypatch.setattr(metrics, "reset_peak", resets.append)
-    monkeypatch.setitem(ARMS, "vanilla", Arm(prepare=lambda step: {"x": made}))
-    assert in_process.attempt(in_process.planned(tmp_path, "vanilla", steps=1)) is not None
-    assert made.asked == ["cpu"] and resets == ["cpu"]  # and each step's peak memory is its own
-
-
-def test_grift_compares_its_fingerprints_where_the_rollouts_are() -> None:
-    policy = small_policy.policy(small_policy.config("smoke", grift_sketch=8))
-    step = small_policy.step(policy)
-    step.tasks, step.completions = step.data.train[:1], [[[5, 7, 1], [9, 1]]]
-    state: dict[str, Any] = {grift.LAYERS: torch.tensor([0]), grift.FINGERPRINTS: Elsewhere(torch.randn(6, 8))}
-    step.state.update(state)
-    assert grift.unflagged(step, torch.zeros(1, 2)).shape == (1, 2)
+    assert in_process.attempt(in_process.planned(tmp_path, "vanilla", steps=2)) is not None
+    assert resets == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize("which", ["steering", "rebound_gen"])
