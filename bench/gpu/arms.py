@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.gpu.attempts import attempt, config_of, planned, weights_of
 from bench.gpu.phase import Finding, Phase, Visit
+from core.environment.rewards import Grade, GradeItem, grade
+from core.sandbox.pool import Sandbox
 from core.spec import TrainConfig
 
 RUN = {
@@ -21,8 +25,10 @@ def work(visit: Visit) -> Finding:
     from core.arms import ARMS
     from core.environment import diagonal
     from core.environment.nano import pairs
+    from core.training import step
 
     pairs.EXTRACT = PAIRS
+    step.grade = _alternating
     diagonal.require_sound = lambda *_: None  # of the grader, before every run: nothing of the card
     names, failed, seconds = visit.sizes.arms or tuple(ARMS), {}, {}
     for arm in names:
@@ -43,12 +49,20 @@ def work(visit: Visit) -> Finding:
     return Finding(len(seconds) == len(names) and not failed, says, {"failed": failed, "seconds": seconds})
 
 
+def _alternating(items: Sequence[GradeItem], sandbox: Sandbox, full: bool) -> list[Grade]:
+    """Every second completion solves: random weights write nothing that earns, and a tied group has no gradient."""
+    grades = grade(items, sandbox, full=full)
+    return [replace(g, compiles=bool(i % 2), gt_correct=bool(i % 2)) for i, g in enumerate(grades)]
+
+
 def _difference(visit: Visit, arm: str, config: TrainConfig, machine: dict[str, str]) -> dict[str, str]:
     """By arm what is wrong; empty where nothing is."""
     unbroken, broken = (planned(visit.folder / "arms" / which / arm, arm, config) for which in ("unbroken", "broken"))
     attempt(unbroken, machine)
     attempt(broken, machine, stop_after=2)
     attempt(broken, machine)
+    if not any(row["gn"] for row in unbroken.metrics()):
+        return {arm: "no gradient came, so equal weights show nothing"}
     found = [weights_of(run)[:12] for run in (unbroken, broken)]
     return {} if found[0] == found[1] else {arm: f"adapter {found[0]} unbroken, {found[1]} resumed"}
 

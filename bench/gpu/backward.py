@@ -33,7 +33,7 @@ def _gradient(visit: Visit) -> tuple[str, float]:
     for parameter in parameters.values():
         parameter.grad = None
     began = settled(visit)
-    logps = completion_logps(policy.adapter.model, batch, not policy.config.grad_checkpointing)
+    logps = completion_logps(policy.adapter.model, batch)
     advantages = logps.new_tensor([(-1.0) ** row for row in range(len(given))])
     objective = policy_objective(logps, logps.detach(), advantages, policy.config.clip)
     (-(objective * batch.completion_mask).sum() / 1000).backward()

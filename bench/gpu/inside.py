@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import traceback
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from worker import arithmetic
 
 def work(phases: Sequence[Phase], visit: Visit, ends_in: float) -> None:
     arithmetic.set_environment(1)  # as a worker does, before torch is imported
+    os.environ["GRPOQ_CACHE"] = str(visit.folder / "cache")  # SVDs of random weights are of no use to anybody else
     end = time.monotonic() + ends_in
     for phase in phases:
         print(json.dumps(result(phase, visit, end), default=str), flush=True)

@@ -10,20 +10,22 @@ import time
 from pathlib import Path
 
 from bench.gpu.attempts import planned, weights_of
-from bench.gpu.model import full_config
+from bench.gpu.model import folder_of, full_config
 from bench.gpu.phase import Finding, Phase, Visit
 from core.runs.run_dir import RunDir
 
 REPO = Path(__file__).resolve().parents[2]
-STEPS = 2
+PROGRAM = REPO / "bench" / "gpu_check.py"
 
 
 def work(visit: Visit) -> Finding:
     s = visit.sizes
+    if not folder_of(visit).is_dir():  # asked for alone; made by a process that leaves the card again
+        subprocess.run([sys.executable, str(PROGRAM), "--only", "model", *visit.flags()], check=True, stdout=2)
     config = full_config(
         visit, batch=s.run_rows, completions=min(s.members, s.run_rows // 2), loss_micro_batch=s.run_rows // 2,
-        max_new=s.run_new, steps=STEPS, checkpoint_every=1, eval_every=STEPS, eval_problems=1, grade_workers=1,
-        reward_variety=1.0,
+        max_new=s.run_new, steps=s.run_steps, checkpoint_every=1, eval_every=s.run_steps, eval_problems=1,
+        grade_workers=1, reward_variety=1.0,
     )  # fmt: skip
     unbroken, broken = (planned(visit.folder / "runs" / name, "vanilla", config) for name in ("unbroken", "broken"))
     began = time.monotonic()
@@ -36,13 +38,16 @@ def work(visit: Visit) -> Finding:
     figures = {
         "exit codes": codes, "unbroken_s": round(whole, 1), "killed after step": killed_at,
         "attempts": len(broken.attempts()),
-        "seconds a step": [row["sec"] for row in unbroken.metrics()], "peak_GB": [row.get("peak_GB") for row in rows],
+        "gn": [row["gn"] for row in rows], "peak_GB": [row.get("peak_GB") for row in rows],
+        "seconds a step": [row["sec"] for row in unbroken.metrics()],
     }  # fmt: skip
     if any(codes):
         return Finding(False, f"a worker ended with {codes}: {_last_words(unbroken, broken)}", figures)
-    same = weights_of(unbroken) == weights_of(broken) and killed_at == 1
+    same = weights_of(unbroken) == weights_of(broken) and 0 < killed_at < s.run_steps
     figures["adapter_sha256"] = [weights_of(run)[:12] for run in (unbroken, broken)]
-    says = f"killed after step {killed_at} of {STEPS} and resumed: {'the same bytes' if same else 'OTHER bytes'}"
+    if not any(row["gn"] for row in rows):
+        return Finding(False, "no gradient came, so equal weights show nothing", figures)
+    says = f"killed after step {killed_at} of {s.run_steps} and resumed: {'the same bytes' if same else 'OTHER bytes'}"
     return Finding(same, says, figures)
 
 

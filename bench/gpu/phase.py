@@ -47,6 +47,10 @@ class Visit:
         """torch as a worker sets it, which a process can do once; the machine as checkpoints record it."""
         return self.once("machine", lambda: arithmetic.prepare_torch(resolve_config("smoke", self.of_the_machine)))
 
+    def flags(self) -> list[str]:
+        """Of the command, for another process of this visit."""
+        return ["--device", self.device, *["--tiny"] * self.tiny, "--inside", str(self.folder)]
+
     @property
     def of_the_machine(self) -> dict[str, str]:
         """Config fields of every run here."""

@@ -32,6 +32,7 @@ class Sizes:
     key_lengths: int  # how many different ones attention is asked for
     run_rows: int  # of the worker's run
     run_new: int
+    run_steps: int
     arms: tuple[str, ...]  # none: all of them
 
     @property
@@ -43,9 +44,10 @@ class Sizes:
 
 FULL = Sizes(
     QWEN3_4B, rows=128, members=8, micro_batch=8, prompt=700, longest_prompt=1536, max_new=1536, mean_new=600,
-    decode_rows=(128, 64, 16, 1), decode_tokens=96, key_lengths=20, run_rows=16, run_new=128, arms=(),
+    decode_rows=(128, 64, 16, 1), decode_tokens=96, key_lengths=20, run_rows=16, run_new=128, run_steps=2, arms=(),
 )  # fmt: skip
 TINY = Sizes(
     TWO_LAYERS, rows=8, members=4, micro_batch=4, prompt=20, longest_prompt=24, max_new=24, mean_new=12,
-    decode_rows=(8, 4, 1), decode_tokens=6, key_lengths=4, run_rows=4, run_new=6, arms=("vanilla", "grift"),
+    decode_rows=(8, 4, 1), decode_tokens=6, key_lengths=4, run_rows=4, run_new=64, run_steps=12,
+    arms=("vanilla", "grift"),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -44,17 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def command(group: Sequence[Phase], left_s: float) -> list[str]:
         only = [word for phase in group for word in ("--only", phase.name)]
-        flags = [
-            "--device",
-            options.device,
-            *["--tiny"] * options.tiny,
-            "--inside",
-            folder,
-            "--ends-in",
-            f"{left_s:.1f}",
-        ]
+        flags = [*Visit(options.device, options.tiny, Path(folder)).flags(), "--ends-in", f"{left_s:.1f}"]
         return [sys.executable, str(PROGRAM), *flags, *only]
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the processes of the visit end with this one
     began, lines = time.monotonic(), []
     with tempfile.TemporaryDirectory(prefix="gpu-check-", dir=options.folder) as folder:
         for line in visited(phases, command, Path(folder), patience * TOTAL_S):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,13 @@ import pytest
 from bench.gpu import processes
 from bench.gpu.phase import Finding, Phase
 from bench.gpu.processes import Line, visited
+from support.paths import REPO
+
+
+def test_the_process_that_watches_loads_no_torch() -> None:
+    code = "import sys, bench.gpu.visit; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True)
+    assert not {"torch", "transformers", "numpy"} & set(done.stdout.split())
 
 
 def phase(name: str, alone: bool = False) -> Phase:

@@ -23,6 +23,7 @@ JUDGED_ANYWHERE = {"lease", "arms", "model", "backward", "svd", "killed"}
 NVIDIA_SMI = """#!/bin/sh
 case "$1" in
     --query-gpu=index*) echo "0, GPU-11111111-aaaa, 3" ;;
+    --query-gpu=memory.total) echo 97887 ;;
     --query-gpu=*) echo "pretended" ;;
     --query-compute-apps=*) for pid in $(pgrep -P $PPID); do
         [ $pid = $$ ] || echo "$pid, 1100, GPU-11111111-aaaa"; done ;;
@@ -31,12 +32,28 @@ esac
 """
 
 
-def test_every_phase_leaves_its_line(tmp_path: Path) -> None:
-    tool, out = tmp_path / "nvidia-smi", tmp_path / "out.jsonl"
+def with_nvidia_smi(folder: Path) -> Path:
+    """For PATH."""
+    tool = folder / "nvidia-smi"
     tool.write_text(NVIDIA_SMI)
     tool.chmod(0o755)
+    return folder
+
+
+def without(folder: Path, *names: str) -> Path:
+    """For PYTHONPATH: the machine that a GPU is in has none of these."""
+    for name in names:
+        (folder / f"{name}.py").write_text(f"raise ImportError('{name} is not on this machine')\n")
+    return folder
+
+
+def test_every_phase_leaves_its_line(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
     command = [sys.executable, "bench/gpu_check.py", "--device", "cpu", "--tiny", "--out", str(out)]
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{with_nvidia_smi(tmp_path)}:{os.environ['PATH']}",
+        "PYTHONPATH": str(without(tmp_path, "sqlmodel", "sqlalchemy", "typer", "plotext")),
+    }
     done = subprocess.run(
         command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=patient(600), check=False
     )
@@ -63,8 +80,9 @@ def visit(tmp_path_factory: pytest.TempPathFactory) -> Visit:
     return Visit("cuda", True, tmp_path_factory.mktemp("visit"))
 
 
-def test_phases_that_measure_run_on_a_gpu(visit: Visit) -> None:
+def test_phases_that_measure_run_on_a_gpu(visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they measure there is nothing; that no tensor lies on the wrong side is what is shown."""
+    monkeypatch.setenv("PATH", f"{with_nvidia_smi(tmp_path)}:{os.environ['PATH']}")
     names = ("machine", "model", "decode", "backward", "step", "agreement", "evaluation", "svd")
     with pretended_gpu():
         lines = [inside.result(PHASES[name], visit, time.monotonic() + patient(600)) for name in names]
