@@ -69,6 +69,12 @@ def test_what_cuda_allows_gives_the_same_numbers(mixed: Callable[[Tensor], Tenso
     assert found.cpu().equal(expected) and found.cpu().device.type == "cpu"
 
 
+def test_a_model_laid_out_on_meta_is_not_on_the_gpu() -> None:
+    with torch.device("meta"):
+        assert torch.zeros(2).is_meta
+    assert not HERE.to("cuda").new_zeros(2).is_meta
+
+
 def test_a_gradient_flows_there_and_stays_there() -> None:
     weight = torch.nn.Parameter(HERE.to("cuda"))
     (weight.square() / 2).sum().backward()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from support.pretended_gpu import dispatch
 from support.pretended_gpu.tensor import GPU, GpuTensor
 
 FROM_DATA = (torch.tensor, torch.as_tensor, torch.asarray)  # guard the device while they read Python numbers
@@ -17,6 +18,9 @@ class Calls(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         args = tuple(map(_numbered, args))
         kwargs = {name: _numbered(value) for name, value in (kwargs or {}).items()}
+        if _is_meta(kwargs.get("device")):  # by name: libraries lay out a model there before they load it
+            with dispatch.meta_by_name():
+                return function(*args, **kwargs)
         if function is Tensor.cuda:
             function, args, kwargs = Tensor.to, (args[0], GPU), {}
         if function is Tensor.tolist and isinstance(args[0], GpuTensor):
@@ -28,6 +32,10 @@ class Calls(TorchFunctionMode):
         if function in FROM_DATA and kwargs.get("device") == GPU:
             return function(*args, **{**kwargs, "device": None}).to(GPU)
         return function(*args, **kwargs)
+
+
+def _is_meta(device: Any) -> bool:
+    return isinstance(device, str | torch.device) and torch.device(device).type == "meta"
 
 
 def _numbered(value: Any) -> Any:

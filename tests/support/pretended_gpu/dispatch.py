@@ -34,6 +34,18 @@ def watching() -> Iterator[None]:
         GpuTensor.operation = None
 
 
+_named_meta: list[bool] = []  # as many as there are calls under way that name the device "meta" themselves
+
+
+@contextlib.contextmanager
+def meta_by_name() -> Iterator[None]:
+    _named_meta.append(True)
+    try:
+        yield
+    finally:
+        _named_meta.pop()
+
+
 def operation(overload: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     name = overload._schema.name.split("::")[1]
     if overload is torch.ops.prim.device.default:
@@ -64,6 +76,8 @@ def _target(kwargs: dict[str, Any]) -> torch.device | None:
     """Where the result shall lie. C++ takes "meta" from our tensors when it makes others beside them."""
     given = kwargs.get("device")
     if given is None:
+        return None
+    if torch.device(given).type == "meta" and _named_meta:
         return None
     return CPU if torch.device(given).type == "cpu" else GPU
 
