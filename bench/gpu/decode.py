@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.gpu.capacity import rows_that_fit
 from bench.gpu.model import policy_of
 from bench.gpu.phase import Finding, Phase, Visit, judged, settled
 from bench.gpu.tokens import prompts
@@ -20,7 +19,6 @@ def work(visit: Visit) -> Finding:
     for rows in s.decode_rows:
         if visit.left() < NEEDED_S:
             break
-        rows = rows_that_fit(visit, s.prompt, s.decode_tokens, rows, min(rows, s.members))
         seconds = _seconds_per_token(visit, rows)
         floor = _bytes_per_token(visit, rows) / bandwidth
         sampled[rows] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.gpu.phase import Finding, Phase, Visit, settled
+from bench.gpu.planned import sized_config
 from core.spec import TrainConfig, resolve_config
 
 PEAKED = 10.0  # times the final norm: logits of that spread
@@ -66,15 +67,15 @@ def _make(visit: Visit, folder: Path) -> None:
 
 
 def full_config(visit: Visit, **fields: Any) -> TrainConfig:
-    """The preset `full` on this model, with nano's problems."""
+    """The preset `full` on this model, with nano's problems, planned for this card."""
     s = visit.sizes
     own = {
         **visit.of_the_machine, "model": str(folder_of(visit)), "problems": "nano", "pairs": "nano", "batch": s.rows,
-        "completions": s.members, "micro_batch": s.micro_batch, "max_new": s.max_new, "loss_micro_batch": s.micro_batch,
-        "loss_ranks": 1, "disk_floor_gb": 0.01, "require_solves": False, "collapse_evals": 0, "grade_workers": 2,
-        "warmup": 0, "warmup_from_zero": False,
+        "completions": s.members, "micro_batch": s.micro_batch, "max_prompt": s.longest_prompt, "max_new": s.max_new,
+        "loss_micro_batch": s.micro_batch, "loss_ranks": 1, "disk_floor_gb": 0.01, "grade_workers": 2,
+        "require_solves": False, "collapse_evals": 0, "warmup": 0, "warmup_from_zero": False,
     }  # fmt: skip
-    return resolve_config("full", own | fields)
+    return sized_config(visit, resolve_config("full", own | fields))
 
 
 def policy_of(visit: Visit) -> Any:

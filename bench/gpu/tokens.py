@@ -13,10 +13,11 @@ def prompts(visit: Visit, count: int, length: int) -> list[list[int]]:
 
 
 def completions(visit: Visit, rows: int) -> list[list[int]]:
-    """Of lengths as rollouts have them: one in sixteen as long as may be, the mean about `mean_new`."""
+    """Those of the first group as long as may be; the others so long that the mean is about `mean_new`."""
     s, rng = visit.sizes, random.Random(f"completions {rows}")
-    usual = (16 * s.mean_new - s.max_new) // 15
-    return [_tokens(visit, rng, s.max_new if row % 16 == 0 else usual) for row in range(rows)]
+    longest = min(s.members, rows)
+    usual = max(1, (rows * s.mean_new - longest * s.max_new) // max(1, rows - longest))
+    return [_tokens(visit, rng, s.max_new if row < longest else usual) for row in range(rows)]
 
 
 def _tokens(visit: Visit, rng: random.Random, length: int) -> list[int]:
