@@ -77,6 +77,7 @@ def _sampler_logps(policy: Any, batch: Any) -> Any:
         found.append(torch.log_softmax(logits.float(), -1).gather(1, tokens[:, None])[:, 0])
         if place < width - 1:
             logits = policy.decoder.step(tokens)
+    policy.decoder.release()
     return torch.stack(found, 1) * batch.completion_mask
 
 

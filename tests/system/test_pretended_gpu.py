@@ -87,6 +87,13 @@ def test_a_direction_is_extracted_and_pushed_along(kind: str, space: str, checkp
         assert tensors and all(t.device.type == "cpu" for t in tensors.values())
 
 
+@pytest.mark.parametrize("checkpointing", [True, False], ids=["checkpointing", "whole"])
+def test_the_longest_step_and_shard_are_tried(checkpointing: bool, tmp_path: Path) -> None:
+    fields = {**ON_GPU, "grad_checkpointing": checkpointing, "batch": 8, "completions": 4, "max_new": 4}
+    found = in_process.attempt(kind_runs.planned(tmp_path / "runs", "fit", "fit", **fields))
+    assert found is not None and found["metrics"]["fits"] == 1.0
+
+
 def test_the_grader_is_checked(tmp_path: Path) -> None:
     found = in_process.attempt(kind_runs.planned(tmp_path / "runs", "check", "check", **ON_GPU))
     assert found is not None and not found["metrics"]["wrong"]
