@@ -16,6 +16,7 @@ from core.runs.run_dir import RunDir
 
 REPO = Path(__file__).resolve().parents[2]
 PROGRAM = REPO / "bench" / "gpu_check.py"
+NANO_PROMPT = 128  # tokens, at most
 
 
 def work(visit: Visit) -> Finding:
@@ -25,7 +26,7 @@ def work(visit: Visit) -> Finding:
     config = full_config(
         visit, batch=s.run_rows, completions=min(s.members, s.run_rows // 2), loss_micro_batch=s.run_rows // 2,
         max_new=s.run_new, steps=s.run_steps, checkpoint_every=1, eval_every=s.run_steps, eval_problems=1,
-        grade_workers=1, reward_variety=1.0,
+        grade_workers=1, reward_variety=1.0, measure=False, max_prompt=max(NANO_PROMPT, s.longest_prompt),
     )  # fmt: skip
     unbroken, broken = (planned(visit.folder / "runs" / name, "vanilla", config) for name in ("unbroken", "broken"))
     began = time.monotonic()

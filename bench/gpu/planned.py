@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from core.model.shapes import shape_of
-
 from bench.gpu.machine import nvidia_smi
 from bench.gpu.phase import Visit
 from core.spec import TrainConfig
+from core.weights.shapes import shape_of
 from orchestrator.planning.gpu_memory import direction_bytes
 from orchestrator.planning.sizes import TRAINING, Table, Wanted, sized
 

@@ -40,7 +40,11 @@ def every_second_solves(items: Sequence[GradeItem], sandbox: Sandbox, full: bool
     return [dataclasses.replace(g, compiles=bool(i % 2), gt_correct=bool(i % 2)) for i, g in enumerate(grades)]
 
 
-MORE = [("vanilla", {"measure": True}), ("vanilla", {"adapter": "svd"}), ("erase", {"teacher": "nano", "mix": 0.25})]
+MORE = [
+    ("vanilla", {"measure": True}),
+    ("vanilla", {"adapter": "svd"}),
+    ("erase", {"teacher": "nano", "mix": 0.25, "max_new": 60}),
+]
 
 
 @pytest.fixture(autouse=True)
