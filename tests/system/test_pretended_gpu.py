@@ -45,6 +45,9 @@ MORE = [
     ("vanilla", {"adapter": "svd"}),
     ("erase", {"teacher": "nano", "mix": 0.25, "max_new": 60}),
 ]
+# With activations computed again every arm; without, one of each family: hooks are the same code in both.
+CASES = [(name, fields, True) for name, fields in [*((name, {}) for name in ARM_NAMES), *MORE]]
+FAMILIES = ("vanilla", "projected", "erase_update", "route", "route_act", "rebound_mul", "tdga", "sgtm", "grift")
 
 
 @pytest.fixture(autouse=True)
@@ -60,8 +63,10 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("checkpointing", [True, False], ids=["checkpointing", "whole"])
-@pytest.mark.parametrize("arm, fields", [*((name, {}) for name in ARM_NAMES), *MORE])
+@pytest.mark.parametrize(
+    "arm, fields, checkpointing",
+    [*CASES, *((name, {}, False) for name in FAMILIES), *((*more, False) for more in MORE)],
+)
 def test_an_arm_resumed_on_the_gpu_ends_as_the_unbroken_one(
     arm: str, fields: dict[str, Any], checkpointing: bool, tmp_path: Path
 ) -> None:

@@ -28,13 +28,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     [
         ("vanilla", {"measure": True, "space": "activation"}),
         ("projected", {}),
-        ("projected", {"lift": "subspace"}),
-        ("random_V", {"space": "activation"}),
-        ("shuffled_V", {}),
         ("rebound_mul", {}),
-        ("rebound_gen", {}),
         ("erase", {"adapter": "lora_frozen_a", "grad_checkpointing": True}),
-        ("route", {}),
         ("route_act", {}),
         ("tdga", {}),
         ("grift", {}),

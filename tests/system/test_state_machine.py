@@ -484,7 +484,7 @@ def test_any_history_keeps_every_law_and_every_run_ends() -> None:
 
 def test_many_histories_keep_every_law() -> None:
     """Which rare rules Hypothesis meets is its luck, and turns with every edit of a rule: ten walks meet the others."""
-    reached = explore(examples=300, steps=80) + reached_in(10, 200)
+    reached = explore(examples=200, steps=80) + reached_in(10, 200)
     assert not [what for what in ESSENTIAL if not reached[what]], reached
 
 
