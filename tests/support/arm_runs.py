@@ -20,6 +20,7 @@ from core.environment.rewards import Grade
 from core.spec import VERL
 from core.training import step
 from support import in_process, real_run
+from support.operations import RAISING, Operations
 
 BENCHMARK = {**VERL, "loss_micro_batch": 4, "loss_ranks": 1}  # smoke's 8 rollouts make two micro-batches
 TEACHER = {"teacher": "nano", "mix": 0.25, "max_new": 96}
@@ -106,7 +107,8 @@ IN_EVERY_STEP = ("kl", "lp_s", "cout", "cos_out")
 def measured_in_every_step_and_otherwise_the_same_run(
     case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From step TIED_FROM on no group has spread: a gradient of zero has no direction, all else goes on being known."""
+    """From step TIED_FROM on no group has spread: a gradient of zero has no direction, all else goes on being known.
+    On the way, no operation is one that raises on a GPU."""
     arm, fields = case
     paid = step.reward
 
@@ -116,8 +118,12 @@ def measured_in_every_step_and_otherwise_the_same_run(
         return dataclasses.replace(found, rewards=spread if now.number < TIED_FROM else torch.zeros_like(spread))
 
     monkeypatch.setattr("core.training.train.reward", tied)
-    runs = {on: in_process.planned(folder / str(on), arm, **(fields | {"measure": on})) for on in (True, False)}
-    results = {on: in_process.attempt(run) for on, run in runs.items()}
+    wanted = {"refresh": 2, **fields}
+    runs = {on: in_process.planned(folder / str(on), arm, **(wanted | {"measure": on})) for on in (True, False)}
+    results = {False: in_process.attempt(runs[False])}
+    with Operations() as operations:
+        results[True] = in_process.attempt(runs[True])
+    assert "embedding" in operations.seen and not operations.seen & RAISING
     assert len({result["adapter_sha256"] for result in results.values() if result}) == 1
     rows = runs[True].metrics()
     for row in rows:

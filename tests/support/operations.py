@@ -6,12 +6,9 @@ The list is that of the documentation of torch.use_deterministic_algorithms: wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from support import in_process
 
 RAISING = frozenset(
     {
@@ -63,10 +60,3 @@ class Operations(TorchDispatchMode):
         self.seen.add(f"{name}.dim" if name.endswith("median") and called._overloadname == "dim" else name)
         operation: Callable[..., Any] = called
         return operation(*arguments, **(named or {}))
-
-
-def operations_of(arm: str, folder: Path, **fields: Any) -> set[str]:
-    """What a short run asks torch for, from loading to its last evaluation."""
-    with Operations() as operations:
-        assert in_process.attempt(in_process.planned(folder, arm, **fields)) is not None
-    return operations.seen

@@ -251,7 +251,8 @@ def test_any_arm_can_be_tried(tmp_path: Path, arm: str) -> None:
     assert found is not None and found["metrics"]["fits"] == 1.0
 
 
-def test_a_stopped_fit_goes_on_with_the_next_part(tmp_path: Path) -> None:
+def test_a_stopped_fit_goes_on_with_the_next_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.attempt.STOP_CHECK_S", 0.0)  # a quick machine is through before it would ask
     run = planned(tmp_path / "runs", "fit", "fit", max_new=4)
     with pytest.raises(Preempted):
         attempted(run, stop_at_beat="shard 3/4")
