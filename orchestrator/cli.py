@@ -520,6 +520,7 @@ def data_leetcode(
     full = PRESETS["full"]
     settings = Settings(model or full.model, max_prompt or full.max_prompt, workers or os.cpu_count() or 1)
     place = out or _home(ctx, home).path / "data" / "leetcode"
+    leetcode.require_folder(place)
     if train and test:
         found = sources.from_files(train, test)
     else:

@@ -228,11 +228,11 @@ def unique_rows(
 
 def read_lines(path: Path | str, read: Callable[[dict[str, object]], RowT]) -> Iterator[RowT]:
     """`read` of each line's JSON object, blank lines skipped; its ValueError gets "PATH:LINE: " in front."""
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(text_in(path, Path(path).read_bytes()).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            value = read(json_object(line))
+            value = read(text_object(line))
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
         yield value
@@ -304,6 +304,26 @@ def _asserts(gt_answer: Sequence[object], method: str) -> tuple[str, ...]:
     except ValueError as error:
         raise ValueError(f"field 'gt_answer': {error}") from error
     return tuple(asserts)
+
+
+def text_in(path: Path | str, raw: bytes) -> str:
+    """Of a file of rows. Raises ValueError "PATH: ..." where it is packed or written in another encoding."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: no UTF-8 text ({error}); unpack it, or save it as UTF-8") from None
+
+
+def text_object(line: str) -> dict[str, object]:
+    """As `json_object`, of texts that a tokenizer takes: half of a surrogate pair, which JSON can escape, is none."""
+    row = json_object(line)
+    if "\\ud" in line.lower():
+        try:
+            json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise ValueError(f"half of a surrogate pair, {half!a}, is no text; write the whole character") from None
+    return row
 
 
 def json_object(line: str) -> dict[str, object]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from core.runs import durable, versions
 from core.sandbox.pool import CPU_LIMIT_S, MEMORY_LIMIT_BYTES, WALL_LIMIT_S
 from orchestrator.data.filters import FILTERS, Rows, Settings, Step, filtered
 from orchestrator.data.sources import Source, Sources
-from orchestrator.refusal import Refused
+from orchestrator.refusal import FAILED, Refused
 
 SCHEMA = 1
 SAME = 0.5  # share of either file in the other from which on they are taken for the same file
@@ -76,21 +77,36 @@ def _filter(step: Step, settings: Settings) -> dict[str, Any]:
     return {"name": step.name, "rule": words, "applied": not why, "why": why, **counts}
 
 
+def require_folder(out: Path) -> None:
+    """Before solutions are judged for minutes. Raises Refused where the three files cannot come to lie there."""
+    if (out.exists() or out.is_symlink()) and not out.is_dir():
+        raise Refused(f"--out {out} is no folder; give another one, or remove it")
+    above = next(path for path in out.absolute().parents if path.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise Refused(f"--out {out}: {above} is no folder that may be written to; give another one")
+
+
 def write(texts: dict[str, str], out: Path) -> bool:
-    """Whether they are new: a folder that holds the same is left alone. Whole or absent, by one rename."""
+    """Whether they are new: a folder that holds the same is left alone. Whole or absent, by one rename. Raises Refused
+    where the folder holds something else, or the disk takes no more."""
     if out.is_dir() and any(out.iterdir()):
-        if all((out / name).is_file() and (out / name).read_text() == text for name, text in texts.items()):
+        if all((out / name).is_file() and (out / name).read_bytes() == text.encode() for name, text in texts.items()):
             return False
         raise Refused(f"{out} holds something else already; give another folder with --out, or remove it")
-    if out.exists() and not out.is_dir():
-        raise Refused(f"--out {out} is no folder")
+    try:
+        _write(texts, out.resolve())
+    except OSError as error:
+        raise Refused(f"--out {out} cannot be written: {error}", FAILED) from None
+    return True
+
+
+def _write(texts: dict[str, str], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with durable.building(out.parent / f".building-{out.name}") as folder:
         for name, text in texts.items():
             durable.write_atomic(folder / name, text)
         folder.rename(out)
     durable.fsync_dir(out.parent)
-    return True
 
 
 def summary(data: dict[str, Any], out: Path) -> list[str]:

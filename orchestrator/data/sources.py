@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.environment.problems import Problem, json_object, problem_from_row
+from core.environment.problems import Problem, problem_from_row, text_in, text_object
 from core.weights.safetensors_header import Damaged, require_no_pointer
 from orchestrator.refusal import Refused
 
@@ -65,9 +65,12 @@ def _read(path: Path, bad: list[str]) -> Source:
     try:
         raw = path.read_bytes()
         require_no_pointer(raw)
-        lines = raw.decode().split("\n")
-    except (OSError, Damaged, UnicodeDecodeError) as error:
+    except (OSError, Damaged) as error:
         raise Refused(f"{path}: {error.strerror if isinstance(error, OSError) else error}") from None
+    try:
+        lines = text_in(path, raw).split("\n")
+    except ValueError as error:
+        raise Refused(str(error)) from None
     rows = list(_rows(path, lines, bad))
     if not rows and not bad:
         raise Refused(f"{path}:1: no problems in this file")
@@ -79,7 +82,7 @@ def _rows(path: Path, lines: list[str], bad: list[str]) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            yield row_of(json_object(line), line)
+            yield row_of(text_object(line), line)
         except ValueError as error:
             bad.append(f"{path}:{number}: {error}")
 

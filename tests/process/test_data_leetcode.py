@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +136,38 @@ def test_a_copy_of_the_benchmarks_repository_is_read_by_its_layout(home: FakeHom
     assert f"{TRAIN_NAME}: it is a Git LFS pointer" in refused.stderr
     (place / TRAIN_NAME).unlink()
     assert "No such file" in home.grpoq("data", "leetcode", "--mirror", str(place), expect=2).stderr
+
+
+def test_lines_that_end_in_two_bytes_are_the_same_data_a_second_time(home: FakeHome, tmp_path: Path) -> None:
+    flags = files(tmp_path, [row(1), row(8)], [row(101), row(102)])
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(b"\n", b"\r\n"))
+    home.grpoq("data", "leetcode", *flags)
+    assert "nothing was written" in home.grpoq("data", "leetcode", *flags).stderr
+
+
+def test_a_place_that_takes_no_files_is_refused_before_anything_is_judged(home: FakeHome, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to("nowhere")
+    places = {"file": "is no folder", "file/x": "no folder that may be written to", "link": "is no folder"}
+    for place, words in places.items():
+        done = home.grpoq("data", "leetcode", *files(tmp_path), "--out", str(tmp_path / place), expect=2)
+        assert words in done.stderr and "difficulty" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (gzip.compress(b"{}"), "a.jsonl: no UTF-8 text .*; unpack it"),
+        ("{}".encode("utf-16"), "a.jsonl: no UTF-8 text"),
+        (json.dumps(row(1, canonical_solution="\ud800")).encode(), r"a.jsonl:1: half of a surrogate pair, '\\ud800'"),
+    ],
+)
+def test_what_is_no_text_is_named_with_its_path(home: FakeHome, tmp_path: Path, raw: bytes, words: str) -> None:
+    flags = files(tmp_path)
+    (tmp_path / "a.jsonl").write_bytes(raw)
+    for command in (["data", "leetcode", *flags], ["plan", "smoke", "--problems", flags[1]]):
+        assert re.search(words, home.grpoq(*command, expect=2).stderr)
 
 
 @pytest.mark.parametrize(
