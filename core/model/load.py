@@ -5,6 +5,7 @@ All of them come as one `LanguageModel`: a causal LM, its tokenizer, and the two
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import shutil
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
 from core.model.end_of_turn import end_of_turn
@@ -40,10 +41,15 @@ class LanguageModel:
     end_ids: frozenset[int]  # tokens that end a completion
 
     def encode_prompt(self, messages: Sequence[dict[str, str]]) -> list[int]:
-        """Chat messages to token ids, thinking off, up to where the completion begins."""
-        text = self.tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
-        )
+        """Chat messages to token ids, thinking off, up to where the completion begins. Raises DataError where the chat
+        template refuses them."""
+        try:
+            text = self.tokenizer.apply_chat_template(
+                list(messages), tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
+        except TemplateError as error:
+            where = self.tokenizer.name_or_path
+            raise DataError(f"{where}: its chat template takes no system and user message: {error}") from error
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def encode_completion(self, text: str) -> list[int]:
@@ -92,20 +98,33 @@ def _folder(name: str) -> Path:
 
 
 def _from_files(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Tokenizer and model. Raises DataError where a part of them cannot be read, is in no file, or is no number."""
+    """Tokenizer and model. Raises DataError where a part of them cannot be read, does not go with the others, is in no
+    file, or is no number. What this machine has too little of is not the files' fault and keeps its type."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DataError(f"{folder}: the model cannot be loaded: {str(error).splitlines()[0]}") from error
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # by whatever type: transformers has many for files that do not go together
+        if "allocate memory" in str(error) or getattr(error, "errno", None) in (errno.ENOMEM, errno.ENOSPC):
+            raise
+        raise DataError(f"{folder}: the model cannot be loaded: {_first_line(error)}") from error
     model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:  # transformers would draw them at random
         raise DataError(f"{folder}: {len(missing)} tensors of the model are in no file of weights, {missing[0]} first")
+    for name, in_file, wanted in sorted(report["mismatched_keys"]):  # likewise
+        raise DataError(f"{folder}: {name} has shape {list(in_file)} in its file, and config.json asks {list(wanted)}")
     broken = not_finite(model.named_parameters())
     if broken:
         raise DataError(f"{folder}: {broken}")
     return tokenizer, model
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
 def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:

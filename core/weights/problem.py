@@ -27,6 +27,7 @@ LINEAR_LAYERS = (  # what adapters change
 )
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+MALFORMED = "its values are not those of a model's file"
 LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 MTP = re.compile(r"(?:^|\.)mtp\.")  # layers for drafts of tokens ahead, counted apart
 
@@ -83,6 +84,8 @@ def folder_problem(folder: Path) -> Problem | None:
             return Problem("missing", f"{error.path}: {error}", error.path)
         except Damaged as error:
             return Problem("broken", f"{path}: {error}", path)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # JSON, of other types than a model's
+            return Problem("broken", f"{path}: {MALFORMED} ({type(error).__name__}: {error}); fetch it again", path)
         except OSError as error:
             return Problem("broken", f"{path}: it cannot be read: {error.strerror or error}", path)
     return None
@@ -135,7 +138,9 @@ def _tokenizer(folder: Path) -> Iterator[Path]:
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> Any:
     files = ("chat_template.jinja", "chat_template.json")
-    return settings.get("chat_template") or any((folder / name).is_file() for name in files)
+    return settings.get("chat_template") or any(
+        (folder / name).is_file() and (folder / name).stat().st_size for name in files
+    )
 
 
 def _names_an_end(folder: Path, settings: dict[str, Any]) -> bool:
@@ -150,7 +155,7 @@ def _weights(folder: Path) -> Iterator[Path]:
     """An index names every tensor's file; without one there is one file."""
     index = folder / INDEX
     yield index
-    by_tensor: dict[str, str] = _json(index).get("weight_map", {}) if index.is_file() else {}
+    by_tensor: dict[str, str] = dict(_json(index).get("weight_map", {})) if index.is_file() else {}
     names: set[str] = set()
     for shard in sorted(set(by_tensor.values())) or [WEIGHTS]:
         path = folder / shard
@@ -188,7 +193,7 @@ def _json(path: Path) -> dict[str, Any]:
         raise Absent(path, "it is not there")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Damaged("it holds no JSON object; fetch it again")

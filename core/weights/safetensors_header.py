@@ -57,13 +57,28 @@ def _checked(text: bytes, there: int) -> Header:
         tensors = {name: about for name, about in found.items() if name != "__metadata__"}
         end = max((about["data_offsets"][1] for about in tensors.values()), default=0)
         wrong = [name for name, about in tensors.items() if not _fits(about)]
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        apart = _apart(tensors)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise Damaged(f"its header cannot be read: {type(error).__name__}") from None
     if wrong:
         raise Damaged(f"tensor {wrong[0]} has a shape that its bytes do not hold")
+    if apart:
+        raise Damaged(f"tensor {apart} does not begin where the one before it ends")
     if there < end:
         raise Damaged(f"it is cut: {there} of the {end} bytes of its tensors are there")
+    if there > end:
+        raise Damaged(f"{there - end} bytes follow its tensors, which no header names")
     return Header(tensors)
+
+
+def _apart(tensors: dict[str, dict[str, Any]]) -> str:
+    """The first tensor that overlaps another one or leaves a gap; empty: none does. Loaders take neither."""
+    reached = 0
+    for begin, end, name in sorted((*about["data_offsets"], name) for name, about in tensors.items()):
+        if begin != reached:
+            return name
+        reached = end
+    return ""
 
 
 def _fits(about: dict[str, Any]) -> bool:

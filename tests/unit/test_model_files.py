@@ -17,7 +17,7 @@ from orchestrator.planning.matrix import Arm, Matrix
 from orchestrator.planning.resolve import read_choices
 from orchestrator.refusal import Refused
 from support.fake_home import FakeHome
-from support.model_folder import NANO, edited, hub_copy_of_nano, indexed, nano_folder
+from support.model_folder import INDEX, NANO, edited, hub_copy_of_nano, indexed, nano_folder
 
 WEIGHTS = "model.safetensors"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 8044982000\n"
@@ -33,6 +33,10 @@ def cut(folder: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
 
 
+TWO = {"a.weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}
+OVERLAP = json.dumps(TWO | {"b.weight": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}}).encode()
+NEGATIVE = HEADER.replace(b"[0, 16]", b"[-16, 0]")
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {  # what is done, whose path is named, words
     "lfs pointer": (lambda f: (f / WEIGHTS).write_bytes(POINTER), WEIGHTS, "Git LFS pointer.*git lfs pull"),
     "pointer to a tokenizer": (lambda f: (f / "tokenizer.json").write_bytes(POINTER), "tokenizer.json", "LFS pointer"),
@@ -41,6 +45,17 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str, str]] = {  # what is done
     "empty": (lambda f: cut(f, 0), WEIGHTS, "it has 0 bytes"),
     "a web page": (lambda f: (f / WEIGHTS).write_bytes(b"<html><body>404"), WEIGHTS, "no safetensors file"),
     "wrong shape": (lambda f: (f / WEIGHTS).write_bytes(file(HEADER.replace(b"16", b"20"), 20)), WEIGHTS, "a.weight"),
+    "overlap": (lambda f: (f / WEIGHTS).write_bytes(file(OVERLAP, 12)), WEIGHTS, "b.weight does not begin where"),
+    "before the first byte": (lambda f: (f / WEIGHTS).write_bytes(file(NEGATIVE, 16)), WEIGHTS, "a.weight does not"),
+    "a tail": (lambda f: (f / WEIGHTS).write_bytes(file(HEADER, 20)), WEIGHTS, "4 bytes follow its tensors"),
+    "empty template": (lambda f: (f / "chat_template.jinja").write_text(""), "", "it has no chat template"),
+    "an index of nothing": (lambda f: (f / INDEX).write_text('{"weight_map": null}'), INDEX, "values are not those"),
+    "an index of numbers": (lambda f: (f / INDEX).write_text('{"weight_map": {"a": 1}}'), INDEX, "values are not"),
+    "a list of types": (
+        lambda f: edited(f / "config.json", lambda c: c.update(model_type=["a"])), "config.json", "values are",
+    ),
+    "text_config": (lambda f: edited(f / "config.json", lambda c: c.update(text_config=["a"])), "", "values are not"),
+    "deep config": (lambda f: (f / "config.json").write_text("[" * 100_000), "config.json", "holds no JSON object"),
     "no header": (lambda f: (f / WEIGHTS).write_bytes(file(b"[1]", 0)), WEIGHTS, "its header cannot be read"),
     "no weights": (lambda f: (f / WEIGHTS).unlink(), WEIGHTS, "there are no weights"),
     "a shard short": (lambda f: indexed(f, a="model-2.safetensors"), "model-2.safetensors", "index.json names it"),

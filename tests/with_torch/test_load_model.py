@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from core.model.finite import not_finite_file
 from core.model.load import DataError, load
-from support.model_folder import hub_copy_of_nano, nano_folder
+from support.model_folder import edited, hub_copy_of_nano, nano_folder
 from worker.failures import classify
 
 
@@ -49,6 +50,46 @@ def test_broken_files_are_refused_before_transformers_reads_them(tmp_path: Path)
     folder = nano_folder(tmp_path / "model")
     (folder / "chat_template.jinja").unlink()
     assert "chat template" in refusal(folder)
+
+
+DO_NOT_GO_TOGETHER = {  # what is written into which file, words
+    "vocabulary": ("config.json", {"vocab_size": 7}, r"embed_tokens.weight has shape .* and config.json asks \[7, "),
+    "layers": ("config.json", {"num_hidden_layers": 1}, "cannot be loaded"),
+    "heads": ("config.json", {"num_attention_heads": 0}, "cannot be loaded: integer division"),
+    "end token": ("tokenizer_config.json", {"eos_token": 5}, "cannot be loaded: .*eos_token"),
+}
+
+
+@pytest.mark.parametrize("what", DO_NOT_GO_TOGETHER)
+def test_files_that_do_not_go_together_are_refused_whatever_transformers_raises(what: str, tmp_path: Path) -> None:
+    name, change, words = DO_NOT_GO_TOGETHER[what]
+    folder = nano_folder(tmp_path / "model")
+    edited(folder / name, lambda content: content.update(change))
+    assert re.search(words, refusal(folder))
+
+
+@pytest.mark.parametrize(
+    "short", [MemoryError(), torch.OutOfMemoryError("x"), RuntimeError("can't allocate memory"), OSError(12, "x")]
+)
+def test_what_the_machine_lacks_is_not_the_files_fault(
+    short: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise short
+
+    monkeypatch.setattr("core.model.load.AutoModelForCausalLM.from_pretrained", fails)
+    with pytest.raises(type(short)) as raised:
+        load(str(nano_folder(tmp_path / "model")))
+    assert raised.value is short
+
+
+@pytest.mark.parametrize("template", ["{% for x in %}", "{{ raise_exception('no system message') }}"])
+def test_a_template_that_takes_no_problem_is_refused(template: str, tmp_path: Path) -> None:
+    folder = nano_folder(tmp_path / "model")
+    (folder / "chat_template.jinja").write_text(template)
+    model = load(str(folder))
+    with pytest.raises(DataError, match=f"{folder}: its chat template takes no"):
+        model.encode_prompt([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}])
 
 
 def test_a_hub_model_is_loaded_from_the_cache_and_never_asked_for(
