@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.spec import TrainConfig
+from core.weights.places import is_hub_id
 from core.weights.shapes import Shape, shape_of
 from orchestrator.planning.gpu_memory import Phases, on_the_card, sampling_phases, step_phases
 from orchestrator.refusal import Refused
@@ -157,10 +158,12 @@ def _ways(shape: Shape) -> list[bool]:
 def _shape(run: Wanted) -> Shape:
     found = shape_of(run.config.model)
     if found is None:
+        model = run.config.model
+        fetch = f"fetch it with `uv run just download-model {model}`, " if is_hub_id(model) else ""
         raise Refused(
-            f"{run.label}: how large model {run.config.model!r} is cannot be told here, so nothing fits "
-            f"gpu_memory_gb = {run.config.gpu_memory_gb:g}: name a directory with its config.json, or give the sizes "
-            "yourself with --set gpu_memory_gb=0 and --set decode_rows=, micro_batch= and grad_checkpointing="
+            f"{run.label}: how large model {model!r} is cannot be told here, so nothing fits "
+            f"gpu_memory_gb = {run.config.gpu_memory_gb:g}: {fetch}name a directory with its config.json, or give the "
+            "sizes yourself with --set gpu_memory_gb=0 and --set decode_rows=, micro_batch= and grad_checkpointing="
         )
     return found
 

@@ -76,6 +76,17 @@ def test_a_directory_and_the_hub_s_cache_tell_a_shape(tmp_path: Path, monkeypatc
     assert shape_of("ORG/NAME") is None
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"vocab_size": "151936"}, {"num_attention_heads": 0, "head_dim": None}, {"num_hidden_layers": -1},
+     {"hidden_size": 2560.5}, {"text_config": ["a"]}],
+)  # fmt: skip
+def test_a_config_whose_sizes_are_no_counts_tells_no_shape(change: dict[str, object], tmp_path: Path) -> None:
+    facts = json.loads((source_root() / "core" / "weights" / "shapes" / "Qwen--Qwen3-4B.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(facts | change))
+    assert shape_of(str(tmp_path)) is None
+
+
 def test_qwen3_4b_keeps_147456_bytes_a_token_and_row() -> None:
     shape = shape_of("Qwen/Qwen3-4B")
     assert shape is not None
@@ -156,7 +167,10 @@ def test_a_card_that_cannot_hold_a_step_is_refused() -> None:
 
 
 def test_an_unknown_model_is_refused_with_what_to_give() -> None:
-    with pytest.raises(Refused, match=r"how large model 'ORG/UNKNOWN' is .* its config.json, or .*gpu_memory_gb=0"):
+    with pytest.raises(
+        Refused,
+        match=r"how large model 'ORG/UNKNOWN' is .*download-model ORG/UNKNOWN.* its config.json, or .*gpu_memory_gb=0",
+    ):
         one(wanted(model="ORG/UNKNOWN"))
     assert one(wanted(model="ORG/UNKNOWN", gpu_memory_gb=0.0)).decode_rows == FULL.decode_rows
 

@@ -114,9 +114,17 @@ def shape_of(model: str) -> Shape | None:
     """
     path = _config_path(model)
     try:
-        return from_config(json.loads(path.read_text())) if path else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return _counted(from_config(json.loads(path.read_text()))) if path else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError):
         return None
+
+
+def _counted(shape: Shape) -> Shape:
+    """Raises ValueError where a size is no number of things: bytes would be counted from it all the same."""
+    sizes = shape.vocab, shape.hidden, shape.intermediate, shape.layers, shape.heads, shape.kv_heads, shape.head_dim
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(f"sizes {sizes}")
+    return shape
 
 
 def _config_path(model: str) -> Path | None:
