@@ -39,5 +39,5 @@ def recorded(file: Path, sha256: str) -> tuple[dict[str, Any], str]:
     outputs = content.get("outputs") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(outputs, dict):
         return {}, ""
-    known = {about.get("sha256"): name for name, about in outputs.items() if isinstance(about, dict)}
-    return content, known.get(sha256, "")
+    named = (name for name, about in outputs.items() if isinstance(about, dict) and about.get("sha256") == sha256)
+    return content, next(named, "")

@@ -58,6 +58,7 @@ def read_problem_files(problems: Path | None, held_out: Path | None) -> ProblemF
             f"--problems {problems}: {DATA_FILE} beside it records it as held out, and held-out rows are never "
             f"trained on; give {TRAIN_FILE}"
         )
+    _require_none_of_those_beside(problems, rows)
     given = {"problems": "rows", "problems_sha256": sha256}
     if held_out is None:
         return ProblemFiles(problems, rows, [], given, _without_held_out(problems, role))
@@ -74,19 +75,30 @@ def _read(flag: str, path: Path) -> tuple[list[Problem], str]:
         raise Refused(f"{flag}: {error}") from None
 
 
-def _require_apart(path: Path, train: Sequence[Problem], held_out_path: Path, held_out: Sequence[Problem]) -> None:
+def _require_none_of(path: Path, train: Sequence[Problem], held_out_path: Path, held_out: Sequence[Problem]) -> None:
     both = in_both(train, held_out)
     if both:
         raise Refused(
-            f"--problems {path}: {len(both)} of its {len(train)} problems stand in --held-out {held_out_path} too "
+            f"--problems {path}: {len(both)} of its {len(train)} problems stand in held-out {held_out_path} too "
             f"(first: {both[0]}), and held-out rows are never trained on; {BUILD}"
         )
+
+
+def _require_apart(path: Path, train: Sequence[Problem], held_out_path: Path, held_out: Sequence[Problem]) -> None:
+    _require_none_of(path, train, held_out_path, held_out)
     of_train, of_held_out = median_ids(train, held_out)
     if of_train > of_held_out:
         raise Refused(
             f"--problems {path}: its problems (median id {of_train}) are newer than those of --held-out "
             f"{held_out_path} (median id {of_held_out}); the newest are held out, so exchange the two; {BUILD}"
         )
+
+
+def _require_none_of_those_beside(path: Path, train: Sequence[Problem]) -> None:
+    """An edited copy of the held-out file has a hash that no data.json records; its rows are held out all the same."""
+    beside = path.parent / HELD_OUT_FILE
+    if beside.is_file() and (path.parent / DATA_FILE).is_file():
+        _require_none_of(path, train, beside, _read(str(beside), beside)[0])
 
 
 def _without_held_out(path: Path, role: str) -> tuple[str, ...]:
@@ -99,11 +111,17 @@ def _without_held_out(path: Path, role: str) -> tuple[str, ...]:
 def _left_out(path: Path, sha256: str, count: int) -> tuple[str, ...]:
     """What `grpoq data` left out of the held-out file: the evaluation's number of problems has a reason."""
     content, role = recorded(path, sha256)
-    if role != HELD_OUT_FILE:
-        return (f"held out: {count} rows of {path.name}; no {DATA_FILE} beside it says what was left out",)
+    unknown = (f"held out: {count} rows of {path.name}; no {DATA_FILE} beside it says what was left out",)
+    try:
+        return (_recorded_counts(content, count),) if role == HELD_OUT_FILE else unknown
+    except (KeyError, TypeError, AttributeError):  # somebody edited it
+        return unknown
+
+
+def _recorded_counts(content: dict[str, Any], count: int) -> str:
     read = content["inputs"]["held_out"]["rows"]
     ids = {reason: rows["held_out"] for reason, rows in content["left_out"].items() if rows["held_out"]}
     named = "; ".join(f"{reason}: {', '.join(map(str, found))}" for reason, found in ids.items())
     unapplied = [f"{f['name']} not applied, {f['why']}" for f in content["filters"] if not f["applied"]]
     said = f"held out: {count} of the {read} rows that were read{f'; left out: {named}' if named else ''}"
-    return ("; ".join([said, *unapplied]),)
+    return "; ".join([said, *unapplied])

@@ -97,7 +97,7 @@ def test_a_step_may_ask_for_all_rows_of_the_training_file(source: FakeHome, file
 
 def test_a_row_in_both_files_is_refused(source: FakeHome, tmp_path: Path, files: dict[str, str]) -> None:
     by_id = rows(tmp_path / "id.jsonl", [8, 101, 102])
-    with pytest.raises(Refused, match=r"1 of its 8 problems stand in --held-out .*first: 8"):
+    with pytest.raises(Refused, match=r"1 of its 8 problems stand in held-out .*first: 8"):
         draft(problems=files["problems"], held_out=str(by_id))
     by_text = Path(files["held_out"]).read_text().replace("101 and should", "3  and should")  # under another id
     (tmp_path / "text.jsonl").write_text(by_text)
@@ -119,6 +119,32 @@ def test_the_held_out_file_of_data_json_is_never_trained_on(
     durable.write_json(tmp_path / "data.json", {"outputs": {"held_out.jsonl": {"sha256": sha256}}})
     with pytest.raises(Refused, match=r"data.json beside it records it as held out.*give train.jsonl"):
         draft(problems=files["problems"])
+
+
+def test_an_edited_copy_of_the_held_out_file_is_not_trained_on_either(source: FakeHome, tmp_path: Path) -> None:
+    lines = rows(tmp_path / "held_out.jsonl", range(101, 110)).read_text().splitlines()
+    (tmp_path / "data.json").write_text("{}")
+    for name in ("fewer.jsonl", "held_out.jsonl"):  # beside it, and in its place
+        (tmp_path / name).write_text("\n".join(lines[:8]))
+        with pytest.raises(Refused, match=rf"{name}: 8 of its 8 problems stand in held-out .*held_out.jsonl too"):
+            draft(problems=str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"outputs": {"held_out.jsonl": {"sha256": ["x"]}}},
+        {"outputs": {"held_out.jsonl": {"sha256": "HASH"}}},
+        {"outputs": {"held_out.jsonl": {"sha256": "HASH"}}, "inputs": 5},
+    ],
+)
+def test_a_data_json_that_was_edited_says_nothing(
+    source: FakeHome, files: dict[str, str], content: dict[str, Any]
+) -> None:
+    held_out = Path(files["held_out"])
+    text = json.dumps(content).replace("HASH", hashlib.sha256(held_out.read_bytes()).hexdigest())
+    (held_out.parent / "data.json").write_text(text)
+    assert "held out: 3 rows of test.jsonl; no data.json" in " ".join(draft(**files).notes)
 
 
 def test_a_held_out_file_without_problems_is_refused(source: FakeHome, files: dict[str, str]) -> None:
