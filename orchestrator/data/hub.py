@@ -33,11 +33,15 @@ def from_hub() -> Sources:
 
 def _fetched(name: str) -> Path:
     import httpx
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError
 
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
+        if try_to_load_from_cache(DATASET, name, revision=REVISION, repo_type="dataset") is None:
+            # hf_hub_download would try a dead network six times, for half a minute.
+            url = hf_hub_url(DATASET, name, repo_type="dataset", revision=REVISION)
+            get_hf_file_metadata(url, timeout=TIMEOUT_S)
         return Path(hf_hub_download(DATASET, name, repo_type="dataset", revision=REVISION, etag_timeout=TIMEOUT_S))
     except (httpx.HTTPError, HfHubHTTPError, OSError) as error:
         first = str(error).splitlines()[0]
