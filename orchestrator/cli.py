@@ -615,7 +615,8 @@ def _show_plan(
     for gate in content.get("gates", []):
         print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
     limits = [reach.Limit(**row) for row in content.get("reach", ())]
-    print("\n".join([*power.lines(powers), *reach.lines(limits, _width()), *price_lines(costs, probe_of)]))
+    priced = price_lines(costs, probe_of, {spec.kind for spec in specs})
+    print("\n".join([*power.lines(powers), *reach.lines(limits, _width()), *priced]))
     print("next: grpoq submit")
 
 

@@ -5,7 +5,7 @@ Without a measured step of the same shape there is no price: figures from preset
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,10 +129,11 @@ def price(home: Home, content: dict[str, Any], specs: Sequence[RunSpec]) -> dict
     }
 
 
-def price_lines(price: dict[str, Any], probe_of: str) -> list[str]:
-    """`probe_of`: what a probe would be planned of; empty: this is one."""
+def price_lines(price: dict[str, Any], probe_of: str, kinds: Collection[str] = ()) -> list[str]:
+    """`probe_of`: what a probe would be planned of; empty: this is one. `kinds`: of the plan's runs."""
     if price["box_hours"] is None:
         hint = f"; to measure it:\n  grpoq plan {probe_of} --probe && grpoq submit && grpoq wait" if probe_of else ""
+        hint = "; its fit run goes first and measures it (`grpoq cost`)" if "fit" in kinds else hint
         return [f"price: unknown, nothing of this shape has been measured in this home{hint}"]
     money = f", {_span(price['money'], price['currency'])}" if price["money"] else ""
     lines = [f"price: {_span(price['box_hours'], 'box hours')}{money}", f"  from {'; '.join(price['measured_from'])}"]

@@ -98,7 +98,8 @@ MEASURED = "fits=1,seconds_sample=0.2,seconds_grade=0.1,seconds_per_step=0.5,sec
 
 def test_a_fit_prices_the_runs_until_they_have_steps_of_their_own(fake: FakeHome) -> None:
     """Forty steps and evaluations before the first, every 15 and after the last: 4 x 1 shard of 4 problems."""
-    planned(fake, FIT.replace("cap = 100", "cap = 400"))
+    said = planned(fake, FIT.replace("cap = 100", "cap = 400"))
+    assert "its fit run goes first and measures it" in said and "--probe" not in said
     plan = choose_plan(fake.home, None)
     fake.grpoq("submit", "--backend", "local", GRPOQ_FAKE_FIGURES=f"{MEASURED},seconds_eval_shard=4")
     fake.grpoq("wait", plan.run_ids[0], "--timeout", "60")
