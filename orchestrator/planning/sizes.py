@@ -172,6 +172,8 @@ def _too_large(table: Table) -> str:
     c, given = table.run.config, [name for name in SIZES if name in table.run.given]
     phase = max(table.phases, key=lambda name: table.phases[name])
     ways = f"leave {' and '.join(given)} to be computed, " if given else ""
+    # An evaluation's completions of one problem are decoded together.
+    ways += f"lower eval_samples = {c.eval_samples}, " if phase == "evaluation" or not table.run.trains else ""
     return (
         f"{table.run.label}: {phase} takes {in_gb(table.peak)} GB at {c.max_prompt} + {c.max_new} tokens with "
         f"{', '.join(f'{name} = {getattr(c, name)}' for name in SIZES)}, and {in_gb(table.run.allowed)} of the card's "

@@ -162,8 +162,14 @@ def test_what_is_given_and_cannot_fit_is_refused_with_the_figures() -> None:
 
 
 def test_a_card_that_cannot_hold_a_step_is_refused() -> None:
-    with pytest.raises(Refused, match=r"of the card's 12 GB may be used: lower max_new or max_prompt"):
+    with pytest.raises(Refused, match=r"of the card's 12 GB may be used: .*lower max_new or max_prompt"):
         one(wanted(gpu_memory_gb=12.0))
+
+
+def test_more_completions_of_a_problem_than_fit_are_named_as_the_reason() -> None:
+    for family in (sizes.TRAINING, "eval"):
+        with pytest.raises(Refused, match=r"may be used: lower eval_samples = 1000, lower max_new"):
+            one(wanted(family=family, eval_samples=1000))
 
 
 def test_an_unknown_model_is_refused_with_what_to_give() -> None:
