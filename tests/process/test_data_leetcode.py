@@ -162,6 +162,7 @@ def test_a_place_that_takes_no_files_is_refused_before_anything_is_judged(home: 
         ("{}".encode("utf-16"), "a.jsonl: no UTF-8 text"),
         (json.dumps(row(1, canonical_solution="\ud800")).encode(), r"a.jsonl:1: half of a surrogate pair, '\\ud800'"),
     ],
+    ids=["gzip", "utf-16", "surrogate"],
 )
 def test_what_is_no_text_is_named_with_its_path(home: FakeHome, tmp_path: Path, raw: bytes, words: str) -> None:
     flags = files(tmp_path)
