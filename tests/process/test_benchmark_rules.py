@@ -221,11 +221,12 @@ def test_an_error_is_an_identifier_and_none_of_the_graders_own_words(sandbox, na
 
 
 def test_what_cannot_be_judged_is_no_label_and_no_reward_and_ends_the_run(monkeypatch):
-    """The server dies whenever the second completion's oracle is running, be it alone or on a fresh one."""
+    """The server dies whenever it has the second completion's oracle, be it alone or on a fresh one."""
     exchange = pool._Server.exchange
 
     def die_on_marked(server):
-        if "marked" in server.abandoned()[0].program and server.abandoned()[0].kind == "calls":
+        # It may have been sent behind another, and on a busy machine both answers come in one exchange.
+        if any("marked" in work.program and work.kind == "calls" for work in server.abandoned()):
             raise pool._ServerDied
         return exchange(server)
 
