@@ -342,6 +342,7 @@ def test_memory_runs_out_for_servers_and_their_children_first(sandbox):
 
 
 def test_a_box_in_memory_has_room_for_few_files(sandbox):
+    assert answers(sandbox, "here = 1", "here") == (1,)  # its server runs now, whichever test came first
     if servers(sandbox)[False]._folder != "/box":
         pytest.skip("its folder lies on the disk")
     program = """
