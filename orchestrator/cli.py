@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -587,7 +586,7 @@ def _show_plan(
     probe_of: str,
     as_json: bool,
 ) -> None:
-    from orchestrator.planning import forecast, judging_memory, power, reach, sizes_text
+    from orchestrator.planning import forecast, plan_text, power
     from orchestrator.state.cost import price_lines
 
     powers = power.powers(content, specs)
@@ -596,36 +595,10 @@ def _show_plan(
         of_names = {name: power.to_json() for name, power in powers.items()}
         print(json.dumps({"plan_id": plan_id, **content, "price": costs, "power": of_names, **needs.to_json()}))
         return
-    config = next(spec.config for spec in specs if spec.kind == "train")
-    print(f"plan {plan_id}  hash {content['hash'][:12]}  snapshot {content['snapshot']}")
-    training = sum(spec.kind == "train" for spec in specs)
-    others = f" and {len(specs) - training} of other kinds" if training < len(specs) else ""
-    print(f"{training} training runs{others}, {content['slots']} at a time, {config.threads} threads each")
-    shape = f"{config.steps} steps of {config.batch} rollouts on {config.device}"
-    print(f"preset {content['preset']}: {config.model}, {shape}")
-    if content.get("rows"):
-        print("\n".join(textwrap.wrap(_rows_in_short(content["rows"], config.not_unique), _width())))
-    for line in sizes_text.lines(content.get("gpu_memory", [])):
-        print(line)
-    print(judging_memory.sentence(content["slots"], [spec.config for spec in specs]))
-    for line in needs.lines():
-        print(line)
-    for spec in specs:
-        print(f"  {spec.run_id}{'' if spec.kind == 'train' else f'  ({spec.kind})'}")
-    for gate in content.get("gates", []):
-        print(f"gate {gate['name']}: {gate['run']} before {', '.join(gate['before'])}")
-    limits = [reach.Limit(**row) for row in content.get("reach", ())]
     priced = price_lines(costs, probe_of, {spec.kind for spec in specs})
-    print("\n".join([*power.lines(powers), *reach.lines(limits, _width()), *priced]))
-    print("next: grpoq submit")
-
-
-def _rows_in_short(rows: dict[str, Any], not_unique: str) -> str:
-    from core.environment.audit import in_short
-
-    fate = "trained on and labelled as the benchmark does (--set not_unique=leave_out trains without them)"
-    fate = "not trained on (not_unique = leave_out)" if not_unique == "leave_out" else fate
-    return f"{in_short(rows['not_unique'], rows['count'])}{f'; {fate}' if rows['not_unique'] else ''}"
+    print(
+        "\n".join([*plan_text.lines(plan_id, content, specs, needs, powers, _width()), *priced, "next: grpoq submit"])
+    )
 
 
 def _tell(sentence: str) -> None:

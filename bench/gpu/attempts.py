@@ -51,8 +51,8 @@ def attempt(run: RunDir, machine: dict[str, str], stop_after: int | None = None)
         return stop_after is not None and finished[0] >= stop_after
 
     try:
-        nothing = lambda: None  # noqa: E731
-        return WORK_BY_KIND[spec.kind](Attempt(run, spec, claim.number, machine, beat, nothing, wants_stop, nothing))
+        given = Attempt(run, spec, claim.number, machine, beat, lambda: None, wants_stop, lambda: None)
+        return WORK_BY_KIND[spec.kind](given)
     except Preempted:
         return None
     finally:

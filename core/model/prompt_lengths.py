@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from core.model.load import NANO, DataError, LanguageModel, smollm2_folder
-from core.weights.places import hub_copy, is_hub_id
-from core.weights.problem import MADE_HERE, SMOLLM2
+from core.model.load import DataError, LanguageModel, folder_of
 
 
 def lengths(model: str, chats: list[list[dict[str, str]]]) -> list[int]:
     """Raises DataError where the tokenizer is not on this machine, or has no chat template."""
     try:
-        asked = LanguageModel(None, AutoTokenizer.from_pretrained(_folder(model)), frozenset())
+        asked = LanguageModel(None, AutoTokenizer.from_pretrained(folder_of(model)), frozenset())
         return [len(asked.encode_prompt(chat)) for chat in chats]
     except (OSError, ValueError) as error:
         raise DataError(f"the tokenizer of {model!r} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def _folder(model: str) -> Path:
-    if model == SMOLLM2:
-        return smollm2_folder()
-    if model in MADE_HERE:
-        return NANO
-    return (hub_copy(model) if is_hub_id(model) else None) or Path(model).expanduser()
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-CHUNK = 1 << 22  # bytes read at a time
 WEIGHTS = (".safetensors", ".safetensors.index.json", ".gguf", ".bin", ".bin.index.json")
 CONFIG_AND_TOKENIZER = (
     *("config.json", "generation_config.json", "chat_template.jinja", "chat_template.json"),
@@ -36,13 +35,6 @@ def _files(folder: Path) -> Iterator[Path]:
 def _sha256(files: tuple[Path, ...], _as_they_were: tuple[tuple[int, ...], ...]) -> str:
     whole = hashlib.sha256()
     for path in files:
-        whole.update(f"{path.name} {_file_sha256(path)}\n".encode())
+        with path.open("rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            found.update(chunk)
-    return found.hexdigest()

@@ -6,7 +6,7 @@ Where an arm has a hook it is called; where it has none, nothing stands in its p
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,25 +198,16 @@ def _accumulate(
     arm: Arm, step: Step, batch: TokenBatch, used: Tensor, advantages: Tensor, weights: Tensor
 ) -> dict[str, float]:
     """Forward and backward of some rollouts; sums over their tokens."""
-    config, model = step.config, step.adapter.model
-    temperature, shared_prefix = logp_temperature(config), _shares_prefix(arm)
+    config = step.config
     sums = dict.fromkeys(("loss", "lp", "kl", "tokens"), 0.0)
-    for rows in used.to(config.device).nonzero()[:, 0].split(config.micro_batch):
-        if not len(rows):
-            continue
-        step.policy.tick()
-        part = batch.take(rows)
-        with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
-            logps = completion_logps(model, part, shared_prefix, temperature)
-            objective = policy_objective(logps, logps.detach(), advantages[rows], config.clip)
-            if config.kl:
-                with switched_off(step.adapter):
-                    reference = completion_logps(model, part, shared_prefix, temperature)
-                divergence = k3(logps, reference, config.kl_cap)
-                objective = objective - config.kl * divergence
-                sums["kl"] += float((divergence.detach() * part.completion_mask).sum())
-            loss = -((objective * part.completion_mask).sum(1) * weights[rows]).sum()
-            loss.backward()
+    for rows, part, logps, reference in _micro_batches(arm, step, batch, used):
+        objective = policy_objective(logps, logps.detach(), advantages[rows], config.clip)
+        if reference is not None:
+            divergence = k3(logps, reference, config.kl_cap)
+            objective = objective - config.kl * divergence
+            sums["kl"] += float((divergence.detach() * part.completion_mask).sum())
+        loss = -((objective * part.completion_mask).sum(1) * weights[rows]).sum()
+        loss.backward()
         sums["loss"] += float(loss.detach())
         sums["lp"] += float(logps.detach().sum())
         sums["tokens"] += float(part.completion_mask.sum())
@@ -226,21 +217,33 @@ def _accumulate(
 @torch.no_grad()
 def _observed(arm: Arm, step: Step, batch: TokenBatch, looked_at: Tensor) -> dict[str, float]:
     """Sums of log-probabilities and KL over the tokens of rollouts that give no gradient, and how many tokens."""
-    config, model = step.config, step.adapter.model
-    temperature, shared_prefix = logp_temperature(config), _shares_prefix(arm)
     sums = dict.fromkeys(("lp", "kl", "seen"), 0.0)
-    for rows in looked_at.to(config.device).nonzero()[:, 0].split(config.micro_batch):
-        step.policy.tick()
-        part = batch.take(rows)
-        with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
-            logps = completion_logps(model, part, shared_prefix, temperature)
-            if config.kl:
-                with switched_off(step.adapter):
-                    reference = completion_logps(model, part, shared_prefix, temperature)
-                sums["kl"] += float((k3(logps, reference, config.kl_cap) * part.completion_mask).sum())
+    for _, part, logps, reference in _micro_batches(arm, step, batch, looked_at):
+        if reference is not None:
+            sums["kl"] += float((k3(logps, reference, step.config.kl_cap) * part.completion_mask).sum())
         sums["lp"] += float(logps.sum())
         sums["seen"] += float(part.completion_mask.sum())
     return sums
+
+
+def _micro_batches(
+    arm: Arm, step: Step, batch: TokenBatch, wanted: Tensor
+) -> Iterator[tuple[Tensor, TokenBatch, Tensor, Tensor | None]]:
+    """Rows, their batch, log-probs, and the reference's where the KL is paid. The arm's context holds until the next
+    is asked for: layers may run again in the backward."""
+    config, model = step.config, step.adapter.model
+    temperature, shared_prefix = logp_temperature(config), _shares_prefix(arm)
+    for rows in wanted.to(config.device).nonzero()[:, 0].split(config.micro_batch):
+        if not len(rows):
+            continue
+        step.policy.tick()
+        part = batch.take(rows)
+        with arm.forward(step, rows) if arm.forward else contextlib.nullcontext():
+            logps, reference = completion_logps(model, part, shared_prefix, temperature), None
+            if config.kl:
+                with switched_off(step.adapter):
+                    reference = completion_logps(model, part, shared_prefix, temperature)
+            yield rows, part, logps, reference
 
 
 def _shares_prefix(arm: Arm) -> bool | None:
